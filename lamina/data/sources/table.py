@@ -1,0 +1,427 @@
+"""Tables from files: CSV, TSV and JSON lines by the standard library, Parquet by polars.
+
+What is inferred (delimiter, header) stands in `Table.notes`; a few ragged rows are left out and stand in
+`Table.skipped`; what cannot be a table is refused with file, row, column and remedy. Rows are counted as an editor
+counts lines, so that a cell with a line break inside does not shift what follows.
+
+polars reads large CSV files faster (above `LARGE` bytes, where it is installed and the file has no quotes), to the same
+values; for smaller ones the way over its strings is slower than the csv module.
+"""
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lamina.core.errors import DataError, MissingExtra, SettingError, did_you_mean
+from lamina.data.sources.frame import Table, TableColumn, column_values, some, unique
+
+__all__ = ["Table", "TableColumn", "read", "sniff"]
+
+SUFFIXES = {
+    ".csv": 1.0,
+    ".tsv": 1.0,
+    ".tab": 0.9,
+    ".jsonl": 0.8,
+    ".ndjson": 0.9,
+    ".parquet": 1.0,
+    ".txt": 0.1,
+    ".json": 0.1,
+}
+DELIMITERS = (",", ";", "\t", "|")
+LARGE = 64 << 20  # bytes from which polars is worth its import
+FIELD_BOUND = 16 << 20  # characters of one cell
+
+
+def sniff(path: str | Path) -> float:
+    """How much a path looks like a table: 1 for .csv, .tsv, .parquet; less for text that only might be one."""
+    path = Path(path)
+    score = SUFFIXES.get(path.suffix.lower(), 0.0)
+    if not score or not path.is_file():
+        return 0.0
+    if path.suffix.lower() == ".txt":
+        with path.open("rb") as file:
+            start = file.read(1 << 14).decode("utf-8", "replace")
+        return 0.6 if _delimiter(start) else 0.05
+    if path.suffix.lower() == ".json":
+        with path.open("rb") as file:
+            return 0.6 if file.read(200).lstrip(b"\xef\xbb\xbf \r\n\t")[:1] == b"[" else 0.1
+    return score
+
+
+def read(
+    path: str | Path,
+    *,
+    encoding: str = "utf-8",
+    delimiter: str | None = None,
+    header: bool | None = None,
+    bad: float = 0.05,
+    max_columns: int = 100_000,
+) -> Table:
+    """A file as a Table; values are text (None where a cell is empty), or what JSON and Parquet say they are.
+
+    Args:
+        encoding: of text files. delimiter: None looks for one of , ; tab |. header: None looks whether the first
+            line holds names.
+        bad: share of rows that may be ragged or broken before reading stops; fewer are skipped and listed.
+        max_columns: a bound on the width.
+
+    Raises: DataError with file, row and remedy; MissingExtra for Parquet without polars.
+    """
+    path = Path(path)
+    if not path.exists():
+        folder = path.parent
+        near = did_you_mean(path.name, [p.name for p in folder.iterdir()]) if folder.is_dir() else ""
+        raise DataError(f"There is no file {path}." + (near or f" The folder {folder} {_there(folder)}."))
+    if path.is_dir():
+        tables = sorted(p.name for p in path.iterdir() if SUFFIXES.get(p.suffix.lower(), 0) >= 0.8)
+        hint = (
+            f"Name one of its tables: {some(tables)}." if tables else "It holds no .csv, .tsv, .jsonl or .parquet file."
+        )
+        raise DataError(f"{path} is a folder, where a table was expected. {hint}")
+    if not path.stat().st_size:
+        raise DataError(f"{path} is empty (0 bytes), where a table was expected.")
+    kind = path.suffix.lower()
+    if kind == ".parquet":
+        return _parquet(path, max_columns)
+    data = path.read_bytes()
+    if kind in {".jsonl", ".ndjson", ".json"}:
+        return _json(path, _text(path, data, encoding), bad, max_columns, whole=kind == ".json")
+    if delimiter is not None and len(delimiter) != 1:
+        raise SettingError(f"data.delimiter is one character, e.g. ';' or a tab, but {delimiter!r} came.")
+    text = _text(path, data, encoding)
+    notes: list[str] = []
+    if delimiter is None:
+        delimiter = "\t" if kind in {".tsv", ".tab"} else _delimiter(text[: 1 << 20]) or ","
+        if delimiter != "," and kind not in {".tsv", ".tab"}:
+            notes.append(f"columns are separated by {_DELIMITER_WORDS.get(delimiter, delimiter)} (data.delimiter)")
+    if len(data) > LARGE and encoding.lower().replace("-", "") == "utf8":
+        table = _large(path, data, delimiter, header, max_columns, notes)
+        if table is not None:
+            return table
+    return _csv(path, text, delimiter, header, bad, max_columns, notes)
+
+
+_DELIMITER_WORDS = {
+    ";": "semicolons",
+    "\t": "tabs",
+    "|": "bars",
+    " ": "spaces",
+    ",": "commas",
+}
+
+
+# ------------------------------------------------------------------------------------------------------------ text
+
+
+def _text(path: Path, data: bytes, encoding: str) -> str:
+    """The file's characters; a byte-order mark is obeyed and removed."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        encoding = "utf-16"
+    elif data[:3] == b"\xef\xbb\xbf":
+        encoding, data = "utf-8", data[3:]
+    elif b"\0" in data and not encoding.lower().startswith(("utf-16", "utf-32", "utf16", "utf32")):
+        kinds = {b"PK": "a ZIP archive or a spreadsheet", b"\x1f\x8b": "compressed by gzip", b"PA": "a Parquet file"}
+        if data[:2] in kinds:
+            raise DataError(f"{path} is {kinds[data[:2]]}, not text. Unpack it, save it as CSV, or mend its ending.")
+        at = data.index(b"\0")
+        row = data.count(b"\n", 0, at) + 1
+        raise DataError(
+            f"{path} has a NUL byte in row {row} (byte {at}): it is damaged, or binary, or UTF-16 without a mark "
+            f"(then pass --set data.encoding=utf-16-le)."
+        )
+    try:
+        text = data.decode(encoding)
+    except LookupError:
+        raise SettingError(f"No text encoding is called {encoding!r}. Try utf-8, latin-1, cp1252 or utf-16.") from None
+    except UnicodeDecodeError as e:
+        row = data.count(b"\n", 0, e.start) + 1
+        raise DataError(
+            f"{path} is not {encoding}: byte 0x{data[e.start]:02x} in row {row} (byte {e.start} of the file) cannot be "
+            f"read. If it was saved by an older Windows or Excel, pass --set data.encoding=latin-1 (or cp1252)."
+        ) from None
+    if not text.strip():
+        raise DataError(f"{path} is empty (only white space), where a table was expected.")
+    return text
+
+
+def _delimiter(sample: str) -> str | None:
+    """The candidate that cuts the first lines into the same number (above one) of cells most often."""
+    lines = sample.splitlines(keepends=True)[:30]
+    if len(lines) > 2:
+        lines = lines[:-1]  # the sample may end inside a line
+    best, score = None, 0.0
+    for delimiter in DELIMITERS:
+        try:
+            widths = Counter(len(row) for row in csv.reader(lines, delimiter=delimiter) if row)
+        except csv.Error:
+            continue
+        if not widths:
+            continue
+        width, times = widths.most_common(1)[0]
+        if width < 2:
+            continue
+        share = times / sum(widths.values())
+        if share > score + 1e-9:  # at the same agreement the earlier, more usual one
+            best, score = delimiter, share
+    return best if score >= 0.5 else None
+
+
+# ------------------------------------------------------------------------------------------------------------- CSV
+
+
+def _csv(
+    path: Path,
+    text: str,
+    delimiter: str,
+    header: bool | None,
+    bad: float,
+    max_columns: int,
+    notes: list[str],
+) -> Table:
+    rows, lines = _records(path, text, delimiter)
+    names, named = _names(path, rows, header, max_columns, notes)
+    if named:
+        rows, lines = rows[1:], lines[1:]
+    first = lines[0] if lines else 2
+    if not rows:
+        raise DataError(f"{path} has a header ({len(names)} columns: {some(names)}) but no rows under it.")
+    skipped: list[tuple[int, str]] = []
+    width = len(names)
+    if any(w != width for w in set(map(len, rows))):
+        keep = []
+        for i, row in enumerate(rows):
+            if len(row) == width:
+                keep.append(i)
+            else:
+                skipped.append(
+                    (
+                        lines[i],
+                        f"{len(row)} cells where the {'header' if named else 'first row'} has {width}",
+                    )
+                )
+        _stop_if_many(
+            path,
+            skipped,
+            len(rows),
+            bad,
+            "Mend or drop them, or name the separator: --set data.delimiter=';'",
+        )
+        rows, lines = [rows[i] for i in keep], [lines[i] for i in keep]
+    plain = lines[-1] - lines[0] == len(lines) - 1
+    kept = None if plain else np.asarray(lines)
+    first = lines[0]
+    columns = {}
+    for name, cells in zip(names, zip(*rows, strict=True), strict=True):
+        values: Sequence[Any] = [c or None for c in cells] if "" in cells else cells
+        columns[name] = TableColumn(name, values, str(path), first, kept)
+    return Table(columns, len(rows), str(path), first, skipped, notes)
+
+
+def _records(path: Path, text: str, delimiter: str) -> tuple[list[list[str]], Sequence[int]]:
+    """Cells of each record and the line it starts in; blank lines are no records."""
+    before = csv.field_size_limit(FIELD_BOUND)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        rows = list(reader)
+        lines: Sequence[int] = range(1, len(rows) + 1)
+        if reader.line_num != len(rows):  # some cell holds a line break
+            reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+            starts, last = [], 0
+            for _ in reader:
+                starts.append(last + 1)
+                last = reader.line_num
+            lines = starts
+            if text.count('"') % 2 and (len(rows) < 2 or len(rows[-1]) != len(rows[0])):
+                raise DataError(
+                    f'{path} opens a quote (") in row {starts[-1]} that is never closed. Close or remove it.'
+                )
+    except csv.Error as e:
+        raise DataError(
+            f"{path} cannot be read as a table at row {reader.line_num}: {e} (a cell holds at most "
+            f"{FIELD_BOUND:,} characters). Look for a quote that is never closed."
+        ) from None
+    finally:
+        csv.field_size_limit(before)
+    if [] in rows:
+        lines = [line for line, row in zip(lines, rows, strict=True) if row]
+        rows = [row for row in rows if row]
+    return rows, lines
+
+
+def _names(
+    path: Path,
+    rows: list[list[str]],
+    header: bool | None,
+    max_columns: int,
+    notes: list[str],
+) -> tuple[list[str], bool]:
+    """The columns' names, and whether the first record holds them."""
+    first = rows[0]
+    if len(first) > max_columns:
+        raise DataError(
+            f"{path} has {len(first):,} columns in its first row, and at most {max_columns:,} are read. Leave columns "
+            f"out, turn the table around if rows and columns are swapped, or pass --set data.max_columns={len(first)}."
+        )
+    if header is None:
+        header = not any(_is_number(cell) for cell in first)
+        if not header and len(rows) == 1:
+            notes.append("the one row holds numbers, so it is taken as data (data.header)")
+        elif not header:
+            notes.append(
+                "the first row holds numbers, so it is data and columns are called column1, column2, … (data.header)"
+            )
+    if not header:
+        return [f"column{i}" for i in range(1, len(first) + 1)], False
+    names = [cell.strip() or f"column{i}" for i, cell in enumerate(first, 1)]
+    return unique(path, names), True
+
+
+def _large(
+    path: Path,
+    data: bytes,
+    delimiter: str,
+    header: bool | None,
+    max_columns: int,
+    notes: list[str],
+) -> Table | None:
+    """The same table by polars, or None where the careful way has to be taken: quotes, ragged rows, no polars.
+
+    polars fills short rows without a word. It refuses long ones, so where the delimiters add up to
+    (columns - 1) a line, every row is complete.
+    """
+    if b'"' in data or b"\r" in data.replace(b"\r\n", b"") or b"\n\n" in data or b"\n\r\n" in data:
+        return None
+    try:
+        import polars
+    except ImportError:
+        return None
+    start = data[: 1 << 20].decode("utf-8-sig", "ignore").splitlines()[:2]
+    names, named = _names(path, [line.split(delimiter) for line in start], header, max_columns, notes)
+    count = data.count(b"\n") + (not data.endswith(b"\n"))
+    if data.count(delimiter.encode()) != count * (len(names) - 1):
+        return None
+    try:
+        frame = polars.read_csv(
+            data,
+            separator=delimiter,
+            has_header=named,
+            new_columns=names,
+            infer_schema=False,
+            quote_char=None,
+        )
+    except BaseException as e:  # a panic of polars derives from BaseException
+        if isinstance(e, KeyboardInterrupt):
+            raise
+        return None
+    if frame.height != count - named:
+        return None
+    first = 1 + named
+    columns = {}
+    for name in names:
+        text = frame.get_column(name)
+        whole = text.cast(polars.Int64, strict=False)  # "07" stays text: it may be a code
+        if not text.null_count() and not whole.null_count() and (whole.cast(polars.String) == text).all():
+            values: Sequence[Any] = whole.to_numpy()
+        else:
+            values = [v or None for v in text.to_list()]
+        columns[name] = TableColumn(name, values, str(path), first)
+    return Table(columns, frame.height, str(path), first, [], notes)
+
+
+# ------------------------------------------------------------------------------------------------ JSON and Parquet
+
+
+def _json(path: Path, text: str, bad: float, max_columns: int, *, whole: bool) -> Table:
+    skipped: list[tuple[int, str]] = []
+    records: list[tuple[int, dict[str, Any]]] = []
+    total = 0
+    if whole:
+        try:
+            items = json.loads(text)
+        except (json.JSONDecodeError, RecursionError) as e:
+            raise DataError(f"{path} is not JSON: {e}.") from None
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+            raise DataError(f'{path} is JSON, but no list of objects like [{{"x": 1, "y": 2}}, …], so it is no table.')
+        records, total = list(enumerate(items, 1)), len(items)
+    else:
+        for line, part in enumerate(text.split("\n"), 1):
+            if not part.strip():
+                continue
+            total += 1
+            try:
+                item = json.loads(part)
+            except (json.JSONDecodeError, RecursionError) as e:
+                skipped.append((line, f"not JSON ({e})"))
+                continue
+            if isinstance(item, dict):
+                records.append((line, item))
+            else:
+                skipped.append((line, f"{type(item).__name__} where an object {{…}} was expected"))
+    _stop_if_many(path, skipped, total, bad, 'Each line is one object, like {"x": 1, "y": 2}')
+    names = list(dict.fromkeys(key for _, item in records for key in item))
+    if not names:
+        raise DataError(f"{path} holds {total} objects without a single key, where a table was expected.")
+    if len(names) > max_columns:
+        raise DataError(
+            f"{path} has {len(names):,} different keys, and at most {max_columns:,} are read. Leave some out."
+        )
+    lines = [line for line, _ in records]
+    kept = None if lines[-1] - lines[0] == len(lines) - 1 else np.asarray(lines)
+    columns = {}
+    for name in names:
+        values = [item.get(name) for _, item in records]
+        columns[name] = TableColumn(name, [None if v == "" else v for v in values], str(path), lines[0], kept)
+    return Table(columns, len(records), str(path), lines[0], skipped, [])
+
+
+def _parquet(path: Path, max_columns: int) -> Table:
+    try:
+        import polars
+    except ImportError:
+        raise MissingExtra("polars", "tabular", f"Reading {path.name} (Parquet)") from None
+    try:
+        frame = polars.read_parquet(path)
+    except BaseException as e:  # a panic of polars derives from BaseException
+        if isinstance(e, KeyboardInterrupt | MemoryError):
+            raise
+        reason = str(e).strip().splitlines()
+        raise DataError(
+            f"{path} cannot be read as Parquet: {reason[0] if reason else type(e).__name__}. Write it anew."
+        ) from None
+    if frame.width > max_columns:
+        raise DataError(f"{path} has {frame.width:,} columns, and at most {max_columns:,} are read. Leave some out.")
+    if not frame.height:
+        raise DataError(f"{path} has {frame.width} columns but no rows.")
+    columns = {n: TableColumn(n, column_values(frame.get_column(n)), str(path), 1) for n in frame.columns}
+    return Table(columns, frame.height, str(path), 1, [], [])
+
+
+# ----------------------------------------------------------------------------------------------------------- words
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return cell.strip().lower() not in {"nan", "inf", "infinity"}
+
+
+def _there(folder: Path) -> str:
+    return "exists, but holds nothing of a like name" if folder.is_dir() else "does not exist either"
+
+
+def _stop_if_many(path: Path, skipped: list[tuple[int, str]], total: int, bad: float, remedy: str) -> None:
+    """A few broken rows among many are skipped; more than the share `bad` means that something else is wrong."""
+    if len(skipped) > bad * total:
+        line, reason = skipped[0]
+        raise DataError(
+            f"{path} has {len(skipped)} broken rows of {total}, more than the {bad:.0%} that are skipped; the first is "
+            f"row {line}: {reason}. {remedy}."
+        )
