@@ -85,7 +85,7 @@ def _median(miss: np.ndarray, w: np.ndarray, groups: Any) -> tuple[float, float,
     def quantile(share: float) -> float:
         return float(ordered[min(np.searchsorted(upto, share - 1e-12), len(ordered) - 1)])
 
-    middle = min(np.searchsorted(upto, 0.5 - 1e-12), len(ordered) - 1)
+    middle = min(int(np.searchsorted(upto, 0.5 - 1e-12)), len(ordered) - 1)
     after = min(middle + 1, len(ordered) - 1) if abs(upto[middle] - 0.5) < 1e-12 else middle
     value = float((ordered[middle] + ordered[after]) / 2)  # between the two where half the weight lies on each side
     half = Z * deviation(((miss <= ordered[middle]) - 0.5) / w.sum(), w, groups)
