@@ -64,7 +64,7 @@ def spearman(a: np.ndarray, b: np.ndarray, weights: np.ndarray) -> tuple[float, 
 
 
 def _ranks(values: np.ndarray, w: np.ndarray):
-    """Centred mid-ranks in [-1/2, 1/2], and a function of f: for each row, the sum of w f over those above (ties half)."""
+    """Centred mid-ranks in [-1/2, 1/2], and a function of f: each row's sum of w f over those above (ties half)."""
     levels, inverse = np.unique(values, return_inverse=True)
     inverse = inverse.reshape(-1)
 
