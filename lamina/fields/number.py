@@ -156,6 +156,13 @@ def parse(values: Sequence[Any], decimal: str = ".") -> tuple[np.ndarray, np.nda
     if isinstance(values, np.ndarray) and values.dtype.kind in "iufb":
         numbers = values.astype(np.float64)
         return numbers, ~np.isfinite(numbers), np.zeros(len(numbers), bool)
+    if decimal == "." and len(values):
+        try:
+            if "_" not in "".join(values):  # Python reads 1_000, which elsewhere is a code
+                numbers = np.array(values, dtype=np.float64)
+                return numbers, ~np.isfinite(numbers), np.zeros(len(numbers), bool)
+        except (TypeError, ValueError):
+            pass  # not all are text, or not all are numbers: one by one
     try:
         different = set(values)
     except TypeError:  # arrays, lists
@@ -180,7 +187,7 @@ def _number(value: Any, decimal: str) -> float | None:
         try:
             if decimal == ",":
                 return float("x" if "." in value else value.replace(",", "."))
-            if "_" not in value:  # Python reads 1_000, which elsewhere is a code
+            if "_" not in value:
                 return float(value)
         except ValueError:
             pass
