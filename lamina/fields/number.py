@@ -153,7 +153,7 @@ class Number:
 
 def parse(values: Sequence[Any], decimal: str = ".") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(numbers float64, absent, bad): absent where missing, infinite or bad; bad where something else stood there."""
-    if isinstance(values, np.ndarray) and values.dtype.kind in "iufb":
+    if isinstance(values, np.ndarray) and values.dtype.kind in "iufb" and values.ndim == 1:
         numbers = values.astype(np.float64)
         return numbers, ~np.isfinite(numbers), np.zeros(len(numbers), bool)
     if decimal == "." and len(values):
