@@ -4,6 +4,7 @@ A split is fixed by the seed and the data alone. No group is ever cut in two; a 
 test set, of five or more in the validation set too.
 """
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -108,6 +109,9 @@ def _by_time(time: Any, fractions: tuple[float, float, float]) -> np.ndarray:
             f"{empty.sum()} rows have no time (first: row {int(empty.argmax())}, counted from 0), so they have no "
             f"place before or after the others. Fill the column in, or leave these rows out."
         )
+    if values.dtype.kind in "OU":
+        with contextlib.suppress(TypeError, ValueError):  # a CSV's numbers are words, and "10" stands before "9"
+            values = np.array([float(v) for v in values.tolist()])
     try:
         moments, place = np.unique(values, return_inverse=True)
     except TypeError:

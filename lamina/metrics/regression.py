@@ -29,6 +29,7 @@ def regression(
     *,
     unit: str = "",
     groups: Any = None,
+    intervals: bool = True,
     samples: int | None = None,
     seed: int = 0,
 ) -> dict[str, Value]:
@@ -36,7 +37,7 @@ def regression(
 
     r2 (where the target varies), rmse, mae and median_error in the target's own `unit`, mape (a share, not percent;
     only where no target is zero), spearman (where both sides vary). weights: (n,), zero or more. groups: labels of
-    rows that belong together.
+    rows that belong together. intervals: False leaves them out (nan).
     """
     guess, y = (
         as_array(prediction).astype(np.float64),
@@ -52,7 +53,7 @@ def regression(
         groups = as_array(groups).reshape(-1)
         check_rows("groups", groups, len(held))
         groups = groups[held]
-    draws = Resampling(len(y), w, groups, samples=samples, seed=seed)
+    draws = Resampling(len(y), w, groups, samples=samples if intervals else 0, seed=seed)
     miss = np.abs(guess - y)
     centred = y - (w * y).sum() / w.sum()  # about the mean first: sums of squares of large numbers cancel badly
     columns = [np.ones_like(y), miss, miss**2, centred, centred**2]
@@ -71,7 +72,7 @@ def regression(
     ranked = spearman(guess, y, w)
     if ranked is not None:
         figures["spearman"] = _fisher(ranked[0], deviation(ranked[1], w, groups))
-    if draws.units < 2:
+    if draws.units < 2 or not intervals:
         figures = {name: (value, math.nan, math.nan) for name, (value, _, _) in figures.items()}
     own = {"rmse", "mae", "median_error"}
     return {name: Value(*f, count=len(y), unit=unit if name in own else "") for name, f in figures.items()}

@@ -91,6 +91,10 @@ def test_time_trains_on_the_past_and_never_cuts_a_moment():
     assert split(30, time=days)["test"].tolist() == [0, 1, 2]
 
 
+def test_numbers_written_as_words_are_ordered_as_numbers():
+    assert split(20, time=[str(i) for i in range(1, 21)])["test"].tolist() == [18, 19]
+
+
 def test_heavy_moments_leave_no_side_empty():
     rows = split(100, time=[0] * 98 + [1, 2])
     assert [len(r) for r in rows.values()] == [98, 1, 1]

@@ -145,6 +145,13 @@ def test_the_probability_of_one_class_is_enough_for_two():
     )
 
 
+def test_without_intervals_the_figures_are_the_same():
+    p, y, w = problem(300, 3)
+    quick, whole = classification(p, y, w, intervals=False), classification(p, y, w)
+    assert {k: v.value for k, v in quick.items()} == pytest.approx({k: v.value for k, v in whole.items()})
+    assert quick["f1"].as_dict()["low"] is None
+
+
 def test_confusion_agrees_with_scikit_learn():
     p, y, w = problem(300, 5)
     expected = sk.confusion_matrix(y, p.argmax(1), labels=range(5), sample_weight=w)
