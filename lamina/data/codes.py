@@ -11,7 +11,7 @@ import numpy as np
 
 from lamina.core.seeds import mix
 
-__all__ = ["Coded", "code", "groups_of_duplicates", "is_number", "show"]
+__all__ = ["Coded", "code", "groups_of_duplicates", "is_number", "show", "take"]
 
 MISSING = {"", "na", "nan", "null", "none", "n/a"}
 
@@ -60,6 +60,12 @@ def code(column: Any) -> Coded | None:
     except (TypeError, ValueError):
         return Coded(codes, held, None)
     return Coded(codes, held, numbers if np.isfinite(numbers).all() else None)
+
+
+def take(column: Any, rows: np.ndarray) -> Any:
+    """The raw values of some rows."""
+    values = _raw(column)
+    return values[rows] if isinstance(values, np.ndarray) else [values[i] for i in rows.tolist()]
 
 
 def _is_missing(value: Any) -> bool:

@@ -93,6 +93,16 @@ def test_noise_is_no_leak_over_many_columns():
     assert checks.leakage(columns, "y", rng.normal(size=300)) == []
 
 
+def test_wide_tables_are_checked_on_some_rows():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 20_000)
+    pixels = rng.integers(0, 255, (400, 20_000))
+    columns = {f"p{i}": p for i, p in enumerate(pixels)} | {"leak": [str(v) for v in y]}
+    start = time.perf_counter()
+    assert [f.column for f in checks.leakage(columns, "y", y)] == ["leak"]
+    assert time.perf_counter() - start < 5
+
+
 def test_constant_columns_are_named_with_their_value():
     columns = {"country": ["NL"] * 30, "empty": [None, ""] * 15, "gaps": ["x", None] * 15, "fine": list(range(30))}
     assert said(checks.constants(columns)) == [

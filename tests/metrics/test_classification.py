@@ -42,6 +42,7 @@ def by_sklearn(p, y, w):
     return figures
 
 
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
 @pytest.mark.covers("control/metrics-accuracy", "control/metrics-f1")
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize(("rows", "classes"), [(400, 2), (700, 3), (900, 8), (40, 8)])
