@@ -38,7 +38,7 @@ _PUBLIC = re.compile(r"^(?:class|def)[ \t]+([A-Za-z]\w*)", re.MULTILINE)
 class Entry:
     """A file on a shelf, as far as it can be known without running it.
 
-    variants: key -> settings; exports: `__all__`, the class or function first; origin: 'lamina', 'lamina_ext' or
+    variants: key -> settings; exports: `__all__`, the file's own class or function first; origin: 'lamina', 'lamina_ext' or
     'entry point'.
     """
 
@@ -89,7 +89,7 @@ class Found:
 def shelf(room: str, *, own: bool = True) -> dict[str, Entry]:
     """The entries of 'models', 'tasks', 'methods', 'fields', 'data/sources', 'data/builtin' … by stem, sorted.
 
-    own: the user's additions too (`./lamina_ext/<room>/` and entry points).
+    own: `./lamina_ext/<room>/` too; what installed packages add is always there.
     Raises: SettingError where two files have the same stem.
     """
     entries: dict[str, Entry] = {}
@@ -158,9 +158,9 @@ def load(room: str, name: str, *, trusted: bool = True) -> tuple[Any, dict[str, 
 
 def _entries(room: str, own: bool) -> Iterator[Entry]:
     yield from _folder(PACKAGE / room, f"lamina.{room.replace('/', '.')}", "lamina")
+    yield from _entry_points(room)
     if own:
         yield from _folder(Path.cwd() / EXTENSIONS / room, f"{EXTENSIONS}.{room.replace('/', '.')}", EXTENSIONS)
-        yield from _entry_points(room)
 
 
 def _folder(root: Path, module: str, origin: str) -> Iterator[Entry]:
@@ -176,7 +176,7 @@ def _folder(root: Path, module: str, origin: str) -> Iterator[Entry]:
 def _entry(path: Path, name: str, module: str, origin: str) -> Entry:
     stat = path.stat()
     doc, facts, public = _read(str(path), stat.st_mtime_ns, stat.st_size)
-    exports = tuple(facts.get("__all__") or public[:1])
+    exports = tuple(sorted(facts.get("__all__") or public[:1], key=lambda name: name not in public))  # constants last
     variants = {str(key): dict(row) for key, row in facts.get("VARIANTS", {}).items()}
     return Entry(name, path, module, doc, variants, exports, facts.get("EXEMPT", {}), origin)
 
