@@ -32,7 +32,7 @@ VARIANTS = {
 def scaled(value: Tensor, lr_scale: float) -> nn.Parameter:
     """A parameter that learns at lr_scale times the rate of the others."""
     parameter = nn.Parameter(value)
-    parameter.lr_scale = lr_scale
+    parameter.lr_scale = lr_scale  # type: ignore[attr-defined]
     return parameter
 
 
@@ -111,7 +111,7 @@ class RealMLP(nn.Module):
         self.categories = Categories(cardinalities, onehot=onehot) if cardinalities else None
         for part in (self.numbers, self.categories):
             for parameter in part.parameters() if part else ():
-                parameter.lr_scale = 0.1
+                parameter.lr_scale = 0.1  # type: ignore[attr-defined]
         widths = [sum(part.features for part in (self.numbers, self.categories) if part), *hidden]
         chain: list[nn.Module] = [Scale(widths[0])]
         for before, after in itertools.pairwise(widths):

@@ -10,7 +10,7 @@ Checkpoints: `18` to `152` have torchvision's names and shapes, both ways.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -114,7 +114,9 @@ class OpenBlock(nn.Module):
         return x + self.branch(x)
 
 
-def stage(block: type, before: int, width: int, depth: int, stride: int, shortcut: str) -> nn.Sequential:
+def stage(
+    block: type[BasicBlock | Bottleneck], before: int, width: int, depth: int, stride: int, shortcut: str
+) -> nn.Sequential:
     """Blocks of one size; the first one changes the size and has a shortcut that does so too."""
     after = width * block.expansion
     changed = SHORTCUTS[shortcut](before, after, stride) if stride > 1 or before != after else None
@@ -124,20 +126,24 @@ def stage(block: type, before: int, width: int, depth: int, stride: int, shortcu
 
 def pooled_stage(before: int, width: int, depth: int, stride: int) -> nn.Sequential:
     """A convolution, a max-pooling where the side is to be halved, then `depth` open blocks, which may be none."""
-    pool = [nn.MaxPool2d(2, ceil_mode=False)] if stride > 1 else []
+    pool = [nn.MaxPool2d(2)] if stride > 1 else []
     return nn.Sequential(convolve(before, width), *pool, *(OpenBlock(width) for _ in range(depth)))
 
 
-BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
-STEMS = {"large": dict(kernel_size=7, stride=2, padding=3), "small": dict(kernel_size=3, padding=1)}
-STEMS["half"] = dict(kernel_size=4, stride=2, padding=1)
+BLOCKS: dict[str, type[BasicBlock | Bottleneck]] = {"basic": BasicBlock, "bottleneck": Bottleneck}
+STEMS = {  # kernel, stride, padding
+    "large": (7, 2, 3),
+    "small": (3, 1, 1),
+    "half": (4, 2, 1),
+}
 
 
 class ResNet(nn.Module):
     """A residual network over pictures.
 
     Args:
-        channels: of the pictures; their side may be any that the strides leave a pixel of.
+        channels: of the pictures.
+        size: their side in pixels, or (height, width): not needed, but if given it is checked against the strides.
         classes: scores it gives.
         block: "basic", "bottleneck", or "pooled" for the stages of `9`.
         layers: blocks of each stage; all stages but the first halve the side and double the width.
@@ -148,13 +154,15 @@ class ResNet(nn.Module):
         drop: share of the last features set to zero in training.
 
     Shapes: (batch, channels, height, width) -> (batch, classes).
-    Raises: SettingError for a word that is none of these; ShapeError for a stage without blocks.
+    Raises: SettingError for a word that is none of these; ShapeError for a stage without blocks, or a picture of which
+        nothing is left.
     """
 
     def __init__(
         self,
         *,
         channels: int = 3,
+        size: int | tuple[int, int] | None = None,
         classes: int = 1000,
         block: str = "bottleneck",
         layers: Sequence[int] = (3, 4, 6, 3),
@@ -173,13 +181,19 @@ class ResNet(nn.Module):
                 raise SettingError(f"ResNet knows the {what}s {known}, but {what} is {word!r}.")
         if block != "pooled" and min(layers, default=0) < 1:
             raise ShapeError(f"Each stage of a ResNet has at least one block, but layers is {list(layers)}.")
-        self.conv1 = nn.Conv2d(channels, width, bias=False, **STEMS[stem])
+        least = 2 ** (len(layers) - 1) * STEMS[stem][1] if block == "pooled" else STEMS[stem][1]
+        if size is not None and min((size, size) if isinstance(size, int) else size) < least:
+            raise ShapeError(
+                f"This ResNet halves a picture until {least} pixels are one, but its side is {size}. "
+                f"Resize to at least {least}, or take fewer layers or stem='small'."
+            )
+        self.conv1 = nn.Conv2d(channels, width, *STEMS[stem], bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if stem == "large" else nn.Identity()
-        if block == "pooled":
-            build, growth = pooled_stage, 1
-        else:
+        build: Callable[..., nn.Module] = pooled_stage
+        growth = 1
+        if block != "pooled":
             build, growth = functools.partial(stage, BLOCKS[block], shortcut=shortcut), BLOCKS[block].expansion
         before = width
         self.stages = [f"layer{i + 1}" for i in range(len(layers))]

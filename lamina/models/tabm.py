@@ -39,7 +39,7 @@ class EnsembleLinear(nn.Module):
         scale = 2.0 * torch.randint(0, 2, (members, features)) - 1 if signs else torch.ones(members, features)
         self.inputs = nn.Parameter(scale)
         self.outputs = nn.Parameter(torch.ones(members, outputs))
-        self.inputs.decay = self.outputs.decay = False  # scales, though they have two axes
+        self.inputs.decay = self.outputs.decay = False  # type: ignore[attr-defined]  # scales, though of two axes
         self.bias = nn.Parameter(torch.empty(outputs).uniform_(-bound, bound).repeat(members, 1))
 
     def forward(self, x: Float[Tensor, "batch members features"]) -> Float[Tensor, "batch members outputs"]:
@@ -93,8 +93,8 @@ class TabM(nn.Module):
         spread = PiecewiseLinear if embedding == "piecewise" else PeriodicLinear
         self.numbers = spread(columns, width, pieces) if columns else None
         self.categories = Categories(cardinalities) if cardinalities else None
-        self.members, self.scores = members, classes is not None and classes >= 2
-        given = classes if self.scores else outputs
+        self.members, self.scores = members, (classes or 0) >= 2
+        given = classes if classes and self.scores else outputs
         widths = [sum(part.features for part in (self.numbers, self.categories) if part), *hidden]
         chain: list[nn.Module] = []
         for i, (before, after) in enumerate(itertools.pairwise(widths)):

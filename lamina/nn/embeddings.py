@@ -32,6 +32,11 @@ class Categories(nn.Module):
     Raises: ShapeError if a column has no slot beside unknown.
     """
 
+    slot_columns: Tensor
+    slot_values: Tensor
+    many: Tensor
+    offsets: Tensor
+
     def __init__(self, cardinalities: Sequence[int], width: int = 8, onehot: int = 9):
         super().__init__()
         if any(c < 2 for c in cardinalities):
@@ -82,7 +87,7 @@ class PeriodicLinear(nn.Module):
     def __init__(self, columns: int, width: int = 16, waves: int = 16, spread: float = 0.1):
         super().__init__()
         self.frequencies = nn.Parameter(spread * torch.randn(columns, waves))
-        self.frequencies.decay = False  # pulling it to zero would wash the waves out
+        self.frequencies.decay = False  # type: ignore[attr-defined]  # zero would wash the waves out
         bound = (2 * waves) ** -0.5
         self.weight = nn.Parameter(torch.empty(columns, 2 * waves, width).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(columns, width).uniform_(-bound, bound))
@@ -115,7 +120,7 @@ class PeriodicDense(nn.Module):
             )
         self.frequencies = nn.Parameter(spread * torch.randn(columns, waves))
         self.phases = nn.Parameter(torch.empty(columns, waves).uniform_(-math.pi, math.pi))
-        self.frequencies.decay = self.phases.decay = False
+        self.frequencies.decay = self.phases.decay = False  # type: ignore[attr-defined]
         bound = waves**-0.5
         self.weight = nn.Parameter(torch.empty(columns, waves, width - 1).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(columns, width - 1).uniform_(-bound, bound))
@@ -142,6 +147,8 @@ class PiecewiseLinear(nn.Module):
 
     Shapes: (batch, columns) -> (batch, columns * width).
     """
+
+    edges: Tensor
 
     def __init__(self, columns: int, width: int = 16, pieces: int = 48, limit: float = 3.0):
         super().__init__()

@@ -55,5 +55,5 @@ def test_smaller_pictures_stand_in_the_middle_of_zeros():
 
 
 def test_a_picture_without_pixels_is_refused():
-    with pytest.raises(ShapeError, match="size is 0. Give 1 or more"):
+    with pytest.raises(ShapeError, match=r"size is 0\. Give 1 or more"):
         LeNet(size=0)

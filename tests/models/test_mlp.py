@@ -49,7 +49,7 @@ def test_gated_activations_get_twice_the_units():
 def test_wrong_settings_are_refused_in_words():
     with pytest.raises(SettingError, match=r"one of \['batch', 'layer'\] or not at all, but norm is 'bach'"):
         MLP(norm="bach")
-    with pytest.raises(ShapeError, match="told of 3 channels and no size. Give size"):
+    with pytest.raises(ShapeError, match=r"told of 3 channels and no size\. Give size"):
         MLP(channels=3)
     with pytest.raises(UnknownName, match="relo"):
         MLP(activation="relo")

@@ -147,3 +147,5 @@ def test_wrong_settings_are_refused_in_words():
         ResNet(stem="big")
     with pytest.raises(ShapeError, match=r"at least one block, but layers is \[2, 0\]"):
         ResNet(layers=[2, 0])
+    with pytest.raises(ShapeError, match=r"until 8 pixels are one, but its side is 6. Resize to at least 8"):
+        ResNet(**VARIANTS["9"], size=6)

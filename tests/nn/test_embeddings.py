@@ -69,7 +69,7 @@ def test_wrong_settings_are_refused_in_words():
         Categories([3, 1])
     with pytest.raises(SettingError, match="but width is 0"):
         Categories([3], width=0)
-    with pytest.raises(SettingError, match="but width is 1. Take 2 or more"):
+    with pytest.raises(SettingError, match=r"but width is 1\. Take 2 or more"):
         PeriodicDense(3, width=1)
-    with pytest.raises(SettingError, match="but pieces is 1. Take 2 or more"):
+    with pytest.raises(SettingError, match=r"but pieces is 1\. Take 2 or more"):
         PiecewiseLinear(3, pieces=1)
