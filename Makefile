@@ -61,9 +61,9 @@ clean:
 
 # torch goes first, by itself: with it in place and in the constraints, nothing that follows moves it.
 $(VENV)/.torch:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Lamina needs Python 3.11 or newer: make PYTHON=python3.12 …")'
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Lamina needs Python 3.11 or newer: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python $(PIP_INSTALL) $(TORCH)
+	$(BIN)/python $(PIP_INSTALL) -c constraints.txt $(TORCH)
 	touch $@
 
 $(VENV)/.installed-core: $(VENV)/.torch pyproject.toml constraints.txt
@@ -77,7 +77,7 @@ $(VENV)/.installed-dev: $(VENV)/.torch pyproject.toml constraints.txt
 # torchvision and timm ask for another torch: --no-deps, and tests/peers.py lets them be imported beside a CPU build.
 $(PEERS)/.installed: pyproject.toml constraints.txt peers.txt
 	$(PYTHON) -m venv $(PEERS)
-	$(PEERS)/bin/python $(PIP_INSTALL) $(TORCH)
+	$(PEERS)/bin/python $(PIP_INSTALL) -c constraints.txt $(TORCH)
 	$(PEERS)/bin/python $(PIP_INSTALL) -c constraints.txt -e ".[dev]" -r peers.txt
 	$(PEERS)/bin/python $(PIP_INSTALL) --no-deps torchvision==0.28.0 timm==1.0.31
 	touch $@

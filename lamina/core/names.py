@@ -38,8 +38,8 @@ _PUBLIC = re.compile(r"^(?:class|def)[ \t]+([A-Za-z]\w*)", re.MULTILINE)
 class Entry:
     """A file on a shelf, as far as it can be known without running it.
 
-    variants: key -> settings; exports: `__all__`, the file's own class or function first; origin: 'lamina', 'lamina_ext' or
-    'entry point'.
+    variants: key -> settings; exports: `__all__`, the file's own class or function first;
+    origin: 'lamina', 'lamina_ext' or 'entry point'.
     """
 
     name: str
