@@ -397,3 +397,23 @@ def test_wrong_names_options_and_values_are_refused():
     layer.requires_grad_(False)
     with pytest.raises(SettingError, match="nothing to train"):
         optimizers.create(Recipe(), layer)
+
+
+@pytest.mark.covers(
+    "optimizer/mini-batch-gradient-descent", "optimizer/gradient-descent", "optimizer/stochastic-gradient-descent"
+)
+@pytest.mark.parametrize("batch", [1, 8, 64])
+def test_descent_on_samples_mini_batches_or_all_of_them_finds_the_least_squares(batch):
+    """64 rows without noise: whatever the size of the batch, the normal equations' solution is reached."""
+    g = torch.Generator().manual_seed(2)
+    x = torch.randn(64, 3, generator=g, dtype=torch.float64)
+    y = x @ torch.tensor([[1.0], [-2.0], [0.5]], dtype=torch.float64)
+    layer = nn.Linear(3, 1, bias=False).double()
+    optimizer = optimizers.create(Recipe("gd" if batch == 64 else "sgd", lr=0.05), layer)
+    for _ in range(1200 * batch // 64 + 300):
+        rows = torch.randperm(64, generator=g)[:batch]
+        optimizer.zero_grad()
+        (layer(x[rows]) - y[rows]).square().mean().backward()
+        optimizer.step()
+    expected = torch.linalg.lstsq(x, y).solution.mT
+    torch.testing.assert_close(layer.weight.detach(), expected, rtol=0, atol=1e-3)
