@@ -74,7 +74,7 @@ $(VENV)/.installed-dev: $(VENV)/.torch pyproject.toml constraints.txt
 	$(BIN)/python $(PIP_INSTALL) -c constraints.txt -e ".[dev]"
 	touch $@ $(VENV)/.installed-core
 
-# torchvision and timm ask for another torch: --no-deps, and tests/peers.py lets them be imported beside a CPU build.
+# torchvision and timm ask for another torch: --no-deps, and tests/torchvision_cpu.py lets them be imported beside a CPU build.
 $(PEERS)/.installed: pyproject.toml constraints.txt peers.txt
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python $(PIP_INSTALL) -c constraints.txt $(TORCH)

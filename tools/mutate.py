@@ -10,7 +10,6 @@ nothing there: read it). Ends with status 1 where fewer than `--least` were kill
 
 import argparse
 import ast
-import copy
 import os
 import random
 import re
@@ -75,9 +74,8 @@ def faults(file: str, source: str) -> Iterator[Fault]:
     for node in ast.walk(tree):
         if id(node) in skipped:
             continue
-        turned = copy.deepcopy(node)
         if isinstance(node, ast.BinOp) and type(node.op) in TURNED and not _is_text(node):
-            turned.op = TURNED[type(node.op)]()
+            turned = ast.BinOp(node.left, TURNED[type(node.op)](), node.right)
             yield fault("sign", node, f"({ast.unparse(turned)})")
         elif (
             isinstance(node, ast.UnaryOp)
@@ -86,8 +84,8 @@ def faults(file: str, source: str) -> Iterator[Fault]:
         ):
             yield fault("sign", node, f"({ast.unparse(node.operand)})")
         elif isinstance(node, ast.Compare) and type(node.ops[0]) in TURNED:
-            turned.ops[0] = TURNED[type(node.ops[0])]()
-            yield fault("comparison", node, f"({ast.unparse(turned)})")
+            compared = ast.Compare(node.left, [TURNED[type(node.ops[0])](), *node.ops[1:]], node.comparators)
+            yield fault("comparison", node, f"({ast.unparse(compared)})")
         elif isinstance(node, ast.Assign) and _is_layer(node):
             yield fault("layer", node, "pass")
         elif isinstance(node, ast.Call) and node.args and _called(node) in SEEDED:
