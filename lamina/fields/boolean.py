@@ -6,8 +6,8 @@ import numpy as np
 
 from lamina.core.errors import DataError
 from lamina.core.protocols import Column
+from lamina.fields._places import is_missing, of, rows, values_at
 from lamina.fields.category import Category, label
-from lamina.fields.places import is_missing, of, rows, values_at
 
 __all__ = ["Boolean"]
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from lamina.core.errors import DataError
 from lamina.core.protocols import Column
-from lamina.fields.places import is_missing, of, rows, values_at
+from lamina.fields._places import is_missing, of, rows, values_at
 
 __all__ = ["Category", "label", "natural"]
 
@@ -92,7 +92,7 @@ class Category:
                     f"target needs one. Fill them in, or drop these rows."
                 )
             new = np.flatnonzero(codes < 0)
-            different = len({str(column.values[i]) for i in new})
+            different = len({str(column.values[int(i)]) for i in new})
             raise DataError(
                 f"{of(column)} has {different} value{'s' * (different > 1)} that the {len(self.labels)} labels seen in "
                 f"training lack: {values_at(column.values, new)} ({rows(column, new)}). Fit anew, or drop these rows."
@@ -156,7 +156,7 @@ def label(value: Any) -> str:
     """The word for a value: text without white space around it, 3.0 and numpy's 3 as "3"."""
     if isinstance(value, str):
         return value.strip()
-    if isinstance(value, float | np.floating) and float(value).is_integer() and abs(value) < 1e15:
+    if isinstance(value, float | np.floating) and float(value).is_integer() and abs(float(value)) < 1e15:
         return str(int(value))
     return str(value)
 
@@ -172,7 +172,7 @@ def natural(word: str) -> tuple[Any, ...]:
 
 def _is_whole(value: Any) -> bool:
     if isinstance(value, float | np.floating):
-        return float(value).is_integer() and abs(value) < 1e15
+        return float(value).is_integer() and abs(float(value)) < 1e15
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 

@@ -4,6 +4,7 @@ Each round is a pair (sin, cos), so that December stands beside January. The rou
 hour of plain dates) are left out. As a target a moment is a standardised number, given back as ISO text.
 """
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Any
@@ -12,8 +13,8 @@ import numpy as np
 
 from lamina.core.errors import DataError
 from lamina.core.protocols import Column
+from lamina.fields._places import is_missing, of, rows, values_at
 from lamina.fields.number import Number
-from lamina.fields.places import is_missing, of, rows, values_at
 
 __all__ = ["Date"]
 
@@ -22,6 +23,8 @@ TIMES = ("", " %H:%M:%S", " %H:%M", " %I:%M %p", " %I:%M:%S %p")
 FORMATS = ("iso", *(day + time for day in DAYS for time in TIMES), "%a, %d %b %Y %H:%M:%S %z", "%Y%m%d")
 ROUNDS = {"month": 12.0, "weekday": 7.0, "hour": 24.0}
 TOLERATED = 0.05  # share of values that may be no dates before a column is refused
+# What could be a date at all; the patterns of strptime are slow to say no.
+_LIKELY = re.compile(r"^\s*(\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|\d{8}\s*$|\d{1,2} [^\W\d]{3,}|[^\W\d]{3,}[ ,].*\d)")
 EPOCH = datetime(1970, 1, 1)
 
 
@@ -45,7 +48,7 @@ class Date:
     @classmethod
     def guess(cls, column: Column) -> float:
         known = [value for value in column.values if not _absent(value)]
-        if not known or isinstance(known[0], int | float | np.number):
+        if not known or not all(isinstance(value, str | date | np.datetime64) for value in known):
             return 0.0
         if all(isinstance(value, date) for value in known):
             return 0.98
@@ -156,7 +159,7 @@ class Date:
         return moment.isoformat(" ") if self.format in (None, "iso") else moment.strftime(str(self.format))
 
     @staticmethod
-    def _column(column: Column, seconds: np.ndarray) -> Column:
+    def _column(column: Column, seconds: Any) -> Column:
         """The same places, so that messages of `Number` name the right rows."""
         made = _Moments(column.name, seconds, column.source, column.first_row)
         made.original = column
@@ -190,7 +193,7 @@ def _absent(value: Any) -> bool:
 def _format(known: Sequence[Any]) -> str | None:
     """The first format that reads (nearly) all of the values; a sample of them decides quickly."""
     sample = list(dict.fromkeys(known[:: max(1, len(known) // 50)]))[:50]
-    if not any(isinstance(v, str) and len(v) < 40 and any(map(str.isdigit, v)) for v in sample[:5]):
+    if not any(isinstance(v, str) and len(v) < 40 and _LIKELY.search(v) for v in sample[:5]):
         return None
     different = None
     for format in FORMATS:

@@ -1,7 +1,7 @@
 """What a column is: the field that is surest of it, or why it is left out.
 
-Besides the fields there are three answers that leave a column out: "identifier" (it names the row, so it can only be
-learned by heart), "constant" and "empty".
+Besides the fields there is None, which leaves a column out: it names the row, so that it could only be learned by
+heart, or it is constant, or empty.
 """
 
 import importlib
@@ -15,47 +15,61 @@ import numpy as np
 import lamina.fields
 from lamina.core.errors import UnknownName, did_you_mean
 from lamina.core.protocols import Column, Field
+from lamina.fields._places import is_missing
 from lamina.fields.number import parse
-from lamina.fields.places import is_missing
 
-__all__ = ["LEFT_OUT", "Guess", "create", "fields", "guess", "restore"]
+__all__ = ["Guess", "create", "fields", "guess", "restore"]
 
-LEFT_OUT = ("identifier", "constant", "empty")
+SAMPLE = 1000  # values that every field looks at; the winner then looks at all
 CLASSES = 20  # a target, or a column with a label's name, of at most so many different whole numbers is a category
 _LABEL = re.compile(
     r"(^|[_\W])(class|label|category|kind|type|group|species|target|cluster|code|zip|postcode)s?($|[_\W\d])", re.I
 )
 _IDENTIFIER = re.compile(r"(^|[_\W])(id|uuid|guid|index|rownames?|rownum|row|key|unnamed: 0|column1)($|[_\W])", re.I)
+_MEASURE = re.compile(r"^(x\d*|t|time|step|day|hour|year|position|distance|age)$", re.I)  # may well count evenly
 
 
 class Guess(NamedTuple):
-    """A field's name (its file), or one of `LEFT_OUT`; and why, as the end of a sentence."""
+    """A field's name (its file), None to leave the column out; and why, as the end of a sentence."""
 
-    field: str
+    field: str | None
     why: str
 
 
 def guess(column: Column, *, target: bool = False) -> Guess:
-    """The field for a column. A target is never left out as an identifier, and few whole numbers in it are classes."""
+    """The field for a column. A target is left out only if empty, and few whole numbers in it are classes."""
     values = column.values
     pixels = isinstance(values, np.ndarray) and values.ndim > 1
-    known = [] if pixels else [value for value in values if not is_missing(value)]
-    if not pixels and not known:
-        return Guess("empty", "it has no values")
     try:
-        different = len(values) if pixels else len(set(known))
+        distinct = set() if pixels else set(values)
     except TypeError:  # arrays or lists
+        distinct = set()
+    if distinct:
+        absent = {value for value in distinct if is_missing(value)}
+        known = [value for value in values if value not in absent] if absent else list(values)
+        different = len(distinct) - len(absent)
+    else:
+        known = list(values) if pixels else [value for value in values if value is not None]
         different = len(known)
-    if different == 1 and len(known) > 1 and not pixels:
-        return Guess("constant", f'all its values are "{str(known[0])[:40]}"')
-    scores = {name: kind.guess(column) for name, kind in fields().items()}
-    best = max(scores, key=scores.__getitem__)
-    if not scores[best]:
-        return Guess("category", f"nothing else fits values like {str(known[0])[:40]!r}")
+    if not known:
+        return Guess(None, "it has no values")
+    if distinct and different == 1 and len(known) > 1 and not target:
+        return Guess(None, f'it is constant: all its values are "{str(known[0])[:40]}"')
+    sample = Column(column.name, known[:: max(1, len(known) // SAMPLE)], column.source, column.first_row)
+    scores = {name: kind.guess(sample) for name, kind in fields().items()}
+    scores = {name: score for name, score in scores.items() if score}
+    while True:  # what is surest of a sample has to be sure of the whole, too
+        if not scores:
+            return Guess("category", f"nothing else fits values like {str(known[0])[:40]!r}")
+        best = max(scores, key=scores.__getitem__)
+        whole = scores[best] if len(known) <= SAMPLE else fields()[best].guess(column)
+        if whole >= min(scores[best], 0.5):
+            break
+        scores.pop(best)
     if best == "number":
         return _of_numbers(column, known, different, target)
     if not target and best in {"category", "text"} and _names_rows(known, different):
-        return Guess("identifier", f"its {len(known)} values are all different names, like {known[0]!r}")
+        return Guess(None, f"it is an identifier: its {len(known)} values are all different names, like {known[0]!r}")
     return Guess(best, _why(best, column, different))
 
 
@@ -99,10 +113,10 @@ def _of_numbers(column: Column, known: list[Any], different: int, target: bool) 
         return Guess("category", f"its name says so, and it has {different} different whole numbers")
     if not target and whole and different == len(known) == len(values) > 20:
         steps = np.diff(numbers)
-        if (steps == 1).all() and numbers[0] in (0, 1):
-            return Guess("identifier", f"it counts the rows, {numbers[0]:.0f} to {numbers[-1]:.0f}")
+        if (steps == 1).all() and numbers[0] in (0, 1) and not _MEASURE.search(column.name):
+            return Guess(None, f"it is an identifier: it counts the rows, {numbers[0]:.0f} to {numbers[-1]:.0f}")
         if _IDENTIFIER.search(column.name):
-            return Guess("identifier", f"its {len(known)} values are all different, and its name says so")
+            return Guess(None, f"it is an identifier: its {len(known)} values are all different, and its name says so")
     return Guess("number", _why("number", column, different))
 
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from lamina.core.errors import DataError, SettingError
 from lamina.core.protocols import Column
-from lamina.fields.pixels import PIXELS, SUFFIXES, Unreadable, decode, fit_square, png
-from lamina.fields.places import is_missing, of, rows
+from lamina.fields._pixels import PIXELS, SUFFIXES, Unreadable, decode, fit_square, png
+from lamina.fields._places import is_missing, of, rows
 
 __all__ = ["Image"]
 
@@ -49,7 +49,7 @@ class Image:
     ):
         if resize not in RESIZES:
             raise SettingError(f"resize is one of {', '.join(RESIZES)}, but {resize!r} came.")
-        if size is not None and size < 1 or channels not in (None, 1, 3, 4):
+        if (size is not None and size < 1) or channels not in (None, 1, 3, 4):
             raise SettingError(f"A picture has a size of at least 1 and 1, 3 or 4 channels, not {size} and {channels}.")
         self.name, self.size, self.channels, self.resize = name, size, channels, resize
         self.folder, self.outside, self.pixels = folder, outside, pixels

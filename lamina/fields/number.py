@@ -13,7 +13,7 @@ import numpy as np
 
 from lamina.core.errors import DataError
 from lamina.core.protocols import Column
-from lamina.fields.places import MISSING, of, rows, values_at
+from lamina.fields._places import MISSING, of, rows, values_at
 
 __all__ = ["Number", "parse"]
 
@@ -79,10 +79,10 @@ class Number:
 
     def encode(self, column: Column) -> dict[str, np.ndarray]:
         values, absent = self._values(column)
+        values = np.where(absent, self.median, values)
         with np.errstate(over="ignore"):  # beyond what a float holds is still only "very far out"
             z = np.clip((values - self.median) * self.factor, -1e15, 1e15)
         z = z / np.sqrt(1 + (z / 3) ** 2)
-        z[absent] = 0.0
         parts = [z, absent] if self.gaps else [z]
         return {"numbers": np.stack(parts, axis=1).astype(np.float32)}
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from lamina.core.errors import DataError
 from lamina.core.protocols import Column
-from lamina.fields.places import is_missing, of, rows
-from lamina.fields.tokens import END, PADDING, START, UNKNOWN, Tokenizer, Words, tokenizer, words_of
+from lamina.fields._places import is_missing, of, rows
+from lamina.fields._tokens import END, PADDING, START, UNKNOWN, Tokenizer, Words, tokenizer, words_of
 
 __all__ = ["Text"]
 
@@ -25,14 +25,14 @@ class Text:
         tokens: how the sequence is cut: "words", "characters", "bytes" or "bpe".
         vocab: at most so many words or byte pairs; None is 50,000 words or 4,096 pairs.
         length: tokens a text is cut off at; 0 keeps all.
-        start, end: put the sign for start or end around each sequence.
+        signs: put the signs for start and end around each sequence.
 
     Encoded: {"text": (tokens,) int32 on end, "text_offsets": (n + 1,) int64} and {"words": (words,) int32,
     "words_offsets": (n + 1,) int64, "words_weights": (words,) float32}. An empty text is the one token `start`.
     """
 
     kinds = ("text", "words")
-    padding, unknown, first, last = PADDING, UNKNOWN, START, END
+    padding, unknown, start, end = PADDING, UNKNOWN, START, END  # ids of the signs, whatever the tokens
 
     def __init__(
         self,
@@ -41,10 +41,9 @@ class Text:
         tokens: str = "words",
         vocab: int | None = None,
         length: int = 0,
-        start: bool = False,
-        end: bool = False,
+        signs: bool = False,
     ):
-        self.name, self.tokens, self.vocab, self.length, self.start, self.end = name, tokens, vocab, length, start, end
+        self.name, self.tokens, self.vocab, self.length, self.signs = name, tokens, vocab, length, signs
         self.tokenizer: Tokenizer = tokenizer(tokens, vocab)
         self.bag = self.tokenizer if isinstance(self.tokenizer, Words) else Words()
         self.idf = np.ones(0, np.float32)
@@ -73,7 +72,7 @@ class Text:
         return field
 
     def state(self) -> dict[str, Any]:
-        keys = ("tokens", "vocab", "length", "start", "end")
+        keys = ("tokens", "vocab", "length", "signs")
         state = {"settings": {key: getattr(self, key) for key in keys}, "tokenizer": self.tokenizer.state()}
         if self.bag is not self.tokenizer:
             state["bag"] = self.bag.state()
@@ -142,7 +141,7 @@ class Text:
                 found.append(
                     f"{of(column)}: {share:.0%} of its tokens are unknown: training lacked them or saw them once."
                 )
-            if self.length and (long := int((np.diff(offsets) > self.length).sum())):
+            if self.length and (long := int((np.diff(offsets) + 2 * self.signs > self.length).sum())):
                 found.append(
                     f"{of(column)}: {long} of {total} texts are longer than {self.length} tokens and are cut off."
                 )
@@ -162,9 +161,9 @@ class Text:
 
     def _sequences(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         cuts = self.tokenizer.cut(texts)
-        if self.start or self.end or self.length or not all(map(len, cuts)):
-            before, after = [START] * self.start, [END] * self.end
-            room = self.length - self.start - self.end if self.length else None
+        if self.signs or self.length or not all(map(len, cuts)):
+            before, after = [START] * self.signs, [END] * self.signs
+            room = self.length - 2 * self.signs if self.length else None
             cuts = [np.array([*before, *ids[:room], *after] or [START], np.int32) for ids in cuts]
         return np.concatenate(cuts or [np.zeros(0, np.int32)]), _offsets(map(len, cuts), len(cuts))
 

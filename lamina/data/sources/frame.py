@@ -21,7 +21,7 @@ __all__ = ["Table", "TableColumn", "column_values", "is_frame", "read", "some", 
 class TableColumn(Column):
     """A column that knows the line of each value, also after rows were left out or picked."""
 
-    lines: Sequence[int] | None = None
+    lines: Any = None  # a sequence of ints; None counts on from first_row
 
     def where(self, index: int) -> str:
         if self.lines is None:
@@ -179,7 +179,7 @@ def _nulls(series: Any) -> bool:
 
 
 def _is_missing(value: Any) -> bool:
-    if value is None or value == "" and isinstance(value, str):
+    if value is None or (isinstance(value, str) and value == ""):
         return True
     return type(value).__name__ in {"NAType", "NaTType"} or (isinstance(value, float) and value != value)
 

@@ -16,8 +16,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from lamina.core.errors import DataError, MissingExtra, SettingError, did_you_mean
 from lamina.data.sources.frame import Table, TableColumn, column_values, some, unique
 
@@ -199,12 +197,8 @@ def _csv(
             if len(row) == width:
                 keep.append(i)
             else:
-                skipped.append(
-                    (
-                        lines[i],
-                        f"{len(row)} cells where the {'header' if named else 'first row'} has {width}",
-                    )
-                )
+                count = f"{len(row)} cell{'s' * (len(row) != 1)}"
+                skipped.append((lines[i], f"{count} where the {'header' if named else 'first row'} has {width}"))
         _stop_if_many(
             path,
             skipped,
@@ -214,7 +208,7 @@ def _csv(
         )
         rows, lines = [rows[i] for i in keep], [lines[i] for i in keep]
     plain = lines[-1] - lines[0] == len(lines) - 1
-    kept = None if plain else np.asarray(lines)
+    kept = None if plain else list(lines)
     first = lines[0]
     columns = {}
     for name, cells in zip(names, zip(*rows, strict=True), strict=True):
@@ -237,7 +231,8 @@ def _records(path: Path, text: str, delimiter: str) -> tuple[list[list[str]], Se
                 starts.append(last + 1)
                 last = reader.line_num
             lines = starts
-            if text.count('"') % 2 and (len(rows) < 2 or len(rows[-1]) != len(rows[0])):
+            last_record = list(io.StringIO(text, newline=""))[starts[-1] - 1 :]
+            if _is_open(last_record, delimiter):
                 raise DataError(
                     f'{path} opens a quote (") in row {starts[-1]} that is never closed. Close or remove it.'
                 )
@@ -252,6 +247,16 @@ def _records(path: Path, text: str, delimiter: str) -> tuple[list[list[str]], Se
         lines = [line for line, row in zip(lines, rows, strict=True) if row]
         rows = [row for row in rows if row]
     return rows, lines
+
+
+def _is_open(lines: list[str], delimiter: str) -> bool:
+    """Does this last record end inside a quote? Only a strict reader says so."""
+    try:
+        for _ in csv.reader(lines, delimiter=delimiter, strict=True):
+            pass
+    except csv.Error as e:
+        return "unexpected end of data" in str(e)
+    return False
 
 
 def _names(
@@ -327,7 +332,7 @@ def _large(
         text = frame.get_column(name)
         whole = text.cast(polars.Int64, strict=False)  # "07" stays text: it may be a code
         if not text.null_count() and not whole.null_count() and (whole.cast(polars.String) == text).all():
-            values: Sequence[Any] = whole.to_numpy()
+            values: Any = whole.to_numpy()
         else:
             values = [v or None for v in text.to_list()]
         columns[name] = TableColumn(name, values, str(path), first)
@@ -372,7 +377,7 @@ def _json(path: Path, text: str, bad: float, max_columns: int, *, whole: bool) -
             f"{path} has {len(names):,} different keys, and at most {max_columns:,} are read. Leave some out."
         )
     lines = [line for line, _ in records]
-    kept = None if lines[-1] - lines[0] == len(lines) - 1 else np.asarray(lines)
+    kept = None if lines[-1] - lines[0] == len(lines) - 1 else lines
     columns = {}
     for name in names:
         values = [item.get(name) for _, item in records]
@@ -422,6 +427,6 @@ def _stop_if_many(path: Path, skipped: list[tuple[int, str]], total: int, bad: f
     if len(skipped) > bad * total:
         line, reason = skipped[0]
         raise DataError(
-            f"{path} has {len(skipped)} broken rows of {total}, more than the {bad:.0%} that are skipped; the first is "
-            f"row {line}: {reason}. {remedy}."
+            f"{path} has {len(skipped)} broken row{'s' * (len(skipped) > 1)} of {total}, more than the {bad:.0%} that "
+            f"are skipped; the first is row {line}: {reason}. {remedy}."
         )
