@@ -87,7 +87,7 @@ def initialise(module: nn.Module, name: str, *, generator: torch.Generator | Non
             elif parameter.ndim >= 2 and (not table or draw in (_normal, _zero)):
                 for matrix in _matrices(layer, key, parameter):
                     draw(matrix, generator, **options)
-        if table and layer.padding_idx is not None:
+        if isinstance(layer, nn.Embedding | nn.EmbeddingBag) and layer.padding_idx is not None:
             layer.weight[layer.padding_idx].zero_()
     return module
 

@@ -76,11 +76,11 @@ def _adamw(
     lr: float,
     fused: bool,
     *,
-    betas: Sequence[float] = (0.9, 0.999),
+    betas: tuple[float, float] = (0.9, 0.999),
     eps: float = 1e-8,
     amsgrad: bool = False,
 ) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(groups, lr=lr, betas=tuple(betas), eps=eps, amsgrad=amsgrad, fused=fused)
+    return torch.optim.AdamW(groups, lr=lr, betas=_pair(betas), eps=eps, amsgrad=amsgrad, fused=fused)
 
 
 def _muon(
@@ -91,16 +91,23 @@ def _muon(
     momentum: float = 0.95,
     nesterov: bool = True,
     steps: int = 5,
-    betas: Sequence[float] = (0.9, 0.95),
+    betas: tuple[float, float] = (0.9, 0.95),
     eps: float = 1e-8,
 ) -> torch.optim.Optimizer:
-    return Muon(groups, lr, momentum=momentum, nesterov=nesterov, steps=steps, betas=tuple(betas), eps=eps, fused=fused)
+    return Muon(groups, lr, momentum=momentum, nesterov=nesterov, steps=steps, betas=_pair(betas), eps=eps, fused=fused)
 
 
 def _schedule_free(
-    groups: Groups, lr: float, fused: bool, *, betas: Sequence[float] = (0.9, 0.999), eps: float = 1e-8
+    groups: Groups, lr: float, fused: bool, *, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8
 ) -> torch.optim.Optimizer:
-    return ScheduleFree(groups, lr, betas=tuple(betas), eps=eps)
+    return ScheduleFree(groups, lr, betas=_pair(betas), eps=eps)
+
+
+def _pair(betas: Sequence[float]) -> tuple[float, float]:
+    """Two numbers, also where they came as a list from JSON or a command line."""
+    if len(betas) != 2:
+        raise SettingError(f"betas are two numbers, e.g. [0.9, 0.999], but came as {betas!r}.")
+    return float(betas[0]), float(betas[1])
 
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {

@@ -73,7 +73,7 @@ class ScheduleFree(torch.optim.Optimizer):
                 self.train()
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
+    def step(self, closure: Callable[[], float] | None = None) -> Any:
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -98,14 +98,15 @@ class ScheduleFree(torch.optim.Optimizer):
         group["lr_max"] = max(lr, group["lr_max"])
         group["weight_sum"] += group["lr_max"] ** 2
         c = group["lr_max"] ** 2 / group["weight_sum"] if group["weight_sum"] else 0.0
-        grads = [p.grad for p in params]
-        z, v = ([self.state[p][k] for p in params] for k in ("z", "exp_avg_sq"))
+        grads = [p.grad for p in params if p.grad is not None]
+        z = [self.state[p]["z"] for p in params]
+        v = [self.state[p]["exp_avg_sq"] for p in params]
         torch._foreach_mul_(v, b2)
         torch._foreach_addcmul_(v, grads, grads, 1 - b2)
-        root = torch._foreach_div(v, 1 - b2 ** group["steps"])
+        root = list(torch._foreach_div(v, 1 - b2 ** group["steps"]))
         torch._foreach_sqrt_(root)
         torch._foreach_add_(root, group["eps"])
-        update = torch._foreach_div(grads, root)
+        update = list(torch._foreach_div(grads, root))
         if group["weight_decay"]:
             torch._foreach_add_(update, params, alpha=group["weight_decay"])
         torch._foreach_lerp_(params, z, c)  # y from y, z and c alone: x need not be kept

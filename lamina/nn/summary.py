@@ -44,7 +44,10 @@ class Row:
 
 @dataclass
 class Summary:
-    """The rows, and sums over them; parameters that two layers share count once."""
+    """The rows, and sums over them; parameters that two layers share count once.
+
+    receptive: how far the last layer that still has places sees. bytes: of parameters and buffers.
+    """
 
     rows: list[Row] = field(default_factory=list)
     parameters: int = 0
@@ -53,6 +56,7 @@ class Summary:
     bytes: int = 0
     flops: int = 0
     output: Any = None
+    receptive: tuple[int, ...] | None = None
 
     def table(self) -> list[dict[str, Any]]:
         """The rows as plain dicts, ready for JSON or a table."""
@@ -92,6 +96,7 @@ def summarise(model: nn.Module, inputs: Mapping[str, Tensor] | Sequence[Tensor] 
         bytes=sum(t.numel() * t.element_size() for t in weights + buffers),
         flops=counter.get_total_flops(),
         output=_shapes(output),
+        receptive=next((row.receptive for row in reversed(started) if row.receptive), None),
     )
 
 
@@ -160,6 +165,10 @@ def _shapes(value: Any) -> Any:
 # ------------------------------------------------------------------------------------------------ receptive fields
 
 
+def _mark(x: Tensor, seen: list[tuple[int, int]] | None) -> None:
+    x._field = seen  # type: ignore[attr-defined]
+
+
 class _Fields(TorchFunctionMode):
     """Carries along, on each tensor, (places seen, step between neighbours) for every axis after the second.
 
@@ -171,7 +180,7 @@ class _Fields(TorchFunctionMode):
     def __init__(self, inputs: Sequence[Tensor]):
         super().__init__()
         for x in inputs:
-            x._field = [(1, 1)] * (x.ndim - 2) if x.ndim > 2 else None  # type: ignore[attr-defined]
+            _mark(x, [(1, 1)] * (x.ndim - 2) if x.ndim > 2 else None)
         self.begun = False
 
     def __torch_function__(
@@ -188,11 +197,11 @@ class _Fields(TorchFunctionMode):
         for out in _tensors(output) if known and not name.startswith("__get") else []:
             merged = [max(axis) for axis in zip(*known, strict=False)]
             if windowed:
-                out._field = _windowed(merged, name, args, kwargs)
+                _mark(out, _windowed(merged, name, args, kwargs))
             elif name in _MIXING or out.ndim != len(merged) + 2:
-                out._field = None
+                _mark(out, None)
             else:
-                out._field = merged
+                _mark(out, merged)
         return output
 
 
@@ -244,7 +253,9 @@ def receptive_field(model: Callable[[Tensor], Tensor], inputs: Tensor, *, draws:
     finally:
         for module, training in modes.items():
             module.training = training
-    middle = output[(..., *(size // 2 for size in output.shape[2:]))]
+    middle = output
+    for axis in range(2, output.ndim):
+        middle = middle.select(2, output.shape[axis] // 2)
     (gradient,) = torch.autograd.grad(middle.sum(), x)
     if not math.isfinite(gradient.abs().sum().item()):
         raise ShapeError("The gradient that measures the receptive field is not finite: the network overflows.")

@@ -1,5 +1,6 @@
 """Initialisations: their variances, and what they do to activations by depth."""
 
+import itertools
 import math
 
 import pytest
@@ -35,7 +36,7 @@ def test_he_keeps_the_size_of_activations_through_thirty_relu_layers():
     kept, faded = variances("he", nn.ReLU), variances("normal", nn.ReLU, std=0.01)
     # Each of the 30 layers adds noise of sqrt(5 / 256) to the logarithm, together 0.8: twice that either way.
     assert all(math.exp(-1.6) < v < math.exp(1.6) for v in kept)
-    assert faded[-1] < 1e-30 and all(a > b for a, b in zip(faded, faded[1:], strict=False))
+    assert faded[-1] < 1e-30 and all(a > b for a, b in itertools.pairwise(faded))
     assert variances("normal", nn.ReLU, std=0.2)[-1] > 1e10
     assert variances("xavier", nn.ReLU)[-1] < 1e-6  # halved by each ReLU
     assert all(math.exp(-1.6) < v < math.exp(1.6) for v in variances("he", nn.ReLU, backward=True))

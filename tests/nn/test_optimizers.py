@@ -392,6 +392,8 @@ def test_wrong_names_options_and_values_are_refused():
     for name in ("adam", "muon", "schedule_free"):
         with pytest.raises(SettingError, match=f"optimizer '{name}'.*1.5"):
             optimizers.create(Recipe(name, options={"betas": [1.5, 0.9]}), layer)
+    with pytest.raises(SettingError, match=r"betas are two numbers, e.g. \[0.9, 0.999\], but came as \[0.9\]"):
+        optimizers.create(Recipe("adam", options={"betas": [0.9]}), layer)
     with pytest.raises(SettingError, match=r"lr is a number of at least 0, but came as -1"):
         optimizers.create(Recipe(lr=-1.0), layer)
     layer.requires_grad_(False)
