@@ -18,7 +18,7 @@ __all__ = ["LeNet"]
 
 VARIANTS = {
     "5": dict(),
-    "tiny": dict(size=8, maps=(2, 4, 8), units=8),
+    "tiny": dict(size=8, maps=(6, 16, 32), units=32),
 }
 
 
