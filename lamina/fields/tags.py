@@ -79,8 +79,8 @@ class Tags:
             words = list(dict.fromkeys(tag for _, tag in unknown))
             shown = ", ".join(f'"{word}"' for word in words[:3]) + (", …" if len(words) > 3 else "")
             raise DataError(
-                f"{of(column)} has {len(words)} tag{'s' * (len(words) > 1)} that the {len(self.labels)} seen in training "
-                f"lack: {shown} ({rows(column, dict.fromkeys(i for i, _ in unknown))}). Fit anew, or drop these rows."
+                f"{of(column)} has {len(words)} tag{'s' * (len(words) > 1)} that the {len(self.labels)} seen in "
+                f"training lack: {shown} ({rows(column, dict.fromkeys(i for i, _ in unknown))}). Fit anew, or drop these rows."
             )
         return marks
 
@@ -109,9 +109,8 @@ class Tags:
         unknown = self._marks(column)[1] if self.labels else []
         if unknown:
             where = rows(column, dict.fromkeys(i for i, _ in unknown))
-            found.append(
-                f'{of(column)}: {len(unknown)} tags are unknown to training, like "{unknown[0][1]}" ({where}).'
-            )
+            count = f"{len(unknown)} tag{'s are' if len(unknown) > 1 else ' is'}"
+            found.append(f'{of(column)}: {count} unknown to training, like "{unknown[0][1]}" ({where}).')
         return found
 
     def _cut(self, value: Any) -> list[str]:

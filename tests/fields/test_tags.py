@@ -47,7 +47,7 @@ def test_unknown_tags_are_refused_by_name_and_row():
         field.encode_target(Column("topics", ["a", "c|d"], "new.csv"))
     assert field.check(Column("topics", ["a", "", "c"])) == [
         'Column "topics": 1 of 3 rows have no tag.',
-        'Column "topics": 1 tags are unknown to training, like "c" (row 4).',
+        'Column "topics": 1 tag is unknown to training, like "c" (row 4).',
     ]
     with pytest.raises(DataError, match=r'Column "topics" of posts.csv has no tag in its 2 rows'):
         fitted([None, ""])
