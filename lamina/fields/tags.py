@@ -76,11 +76,12 @@ class Tags:
         """(n, tags) float32 of 0 and 1. Raises DataError for tags that training lacks."""
         marks, unknown = self._marks(column)
         if unknown:
+            where = rows(column, dict.fromkeys(i for i, _ in unknown))
             words = list(dict.fromkeys(tag for _, tag in unknown))
             shown = ", ".join(f'"{word}"' for word in words[:3]) + (", …" if len(words) > 3 else "")
             raise DataError(
                 f"{of(column)} has {len(words)} tag{'s' * (len(words) > 1)} that the {len(self.labels)} seen in "
-                f"training lack: {shown} ({rows(column, dict.fromkeys(i for i, _ in unknown))}). Fit anew, or drop these rows."
+                f"training lack: {shown} ({where}). Fit anew, or drop these rows."
             )
         return marks
 

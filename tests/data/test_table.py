@@ -201,13 +201,15 @@ def test_polars_reads_a_large_file_to_the_same_values(tmp_path, monkeypatch, tex
     assert said == values(slow) and fast["a"].where(1) == slow["a"].where(1)
 
 
-@pytest.mark.parametrize("text", ["a,b\n1\n" + "1,2\n" * 40, 'a,b\n"1,0",2\n', "a,b\n1,2\n\n3,4\n"])
+@pytest.mark.parametrize(
+    "text", ["3;4\n5\n" + "1;2\n" * 40, "a,b\n1\n" + "1,2\n" * 40, 'a,b\n"1,0",2\n', "a,b\n1,2\n\n3,4\n"]
+)
 def test_polars_leaves_what_it_would_mend_silently_to_the_careful_reader(tmp_path, monkeypatch, text):
     path = write(tmp_path, text)
     slow = read(path)
     monkeypatch.setattr(table, "LARGE", 0)
     fast = read(path)
-    assert values(fast) == values(slow) and fast.skipped == slow.skipped
+    assert values(fast) == values(slow) and fast.skipped == slow.skipped and fast.notes == slow.notes
 
 
 def test_sniffing_tells_tables_from_the_rest(tmp_path):
