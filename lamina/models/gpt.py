@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lamina.core.errors import SettingError
-from lamina.nn.attention import Cache, check_heads
+from lamina.nn.attention import Cache, attend, check_heads
 from lamina.nn.rotary import rotate, turns
 
 __all__ = ["GPT"]
@@ -51,13 +51,13 @@ class Attention(nn.Module):
         q, k, v = self.split(x, turn)
         if cache is not None:
             cache.fill(k, v)
-        return self.join(F.scaled_dot_product_attention(q, k, v, is_causal=True))
+        return self.join(attend(q, k, v, causal=True))
 
     def step(self, x: Tensor, turn: tuple[Tensor, Tensor], cache: Cache) -> Tensor:
         """x: (batch, 1, width), the next place: it looks at all that the cache holds."""
         q, k, v = self.split(x, turn)
         keys, values = cache.add(k, v)
-        return self.join(F.scaled_dot_product_attention(q, keys.to(q.dtype), values.to(v.dtype)))
+        return self.join(attend(q, keys.to(q.dtype), values.to(v.dtype)))
 
     def split(self, x: Tensor, turn: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         batch, time, width = x.shape
@@ -133,6 +133,10 @@ class GPT(nn.Module):
         self.blocks = nn.ModuleList(Block(width, heads, drop) for _ in range(depth))
         self.head = nn.Linear(width, vocab, bias=False)
         nn.init.zeros_(self.head.weight)
+        # Rows of a table move only where their token stands, and begin at length sqrt(width): they need longer steps
+        # than the matrices that all tokens share. For Muon and AdamW alike, whose updates have the same size.
+        self.tokens.weight.lr_scale = 8.0  # type: ignore[attr-defined]
+        self.head.weight.lr_scale = 0.64  # type: ignore[attr-defined]
 
     def forward(self, text: Int[Tensor, "batch time"]) -> Float[Tensor, "batch time vocab"]:
         turn = turns(torch.arange(text.shape[1], device=text.device), self.features)
@@ -151,7 +155,7 @@ class GPT(nn.Module):
         turn = turns(torch.tensor([state[0].places], device=token.device), self.features)
         x = norm(self.tokens(token))[:, None]
         for block, cache in zip(self.blocks, state, strict=True):
-            x = block.step(x, turn, cache)
+            x = block.step(x, turn, cache)  # type: ignore[operator]
         return self.head(norm(x))[:, 0], state
 
     def read(self, text: Int[Tensor, "batch time"], state: State) -> tuple[Float[Tensor, "batch vocab"], State]:

@@ -122,7 +122,7 @@ class GPT2(nn.Module):
             )
         x = (self.tokens(token) + self.positions.weight[place])[:, None]
         for block, cache in zip(self.blocks, state, strict=True):
-            x = block.step(x, cache)
+            x = block.step(x, cache)  # type: ignore[operator]
         return self.head(self.norm(x))[:, 0], state
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lamina.core.errors import ShapeError
-from lamina.nn.attention import Cache, SelfAttention
+from lamina.nn.attention import SHORT, Cache, SelfAttention, attend
 from lamina.nn.rotary import rotate, turns
 
 
@@ -39,6 +39,21 @@ def test_looks_only_where_the_mask_allows(causal):
     mask = torch.tensor([[True, True, False, True], [True, False, True, True]])
     wanted = written_out(block, x, lambda b, t, s: bool(mask[b, s]) and (s <= t or not causal))
     torch.testing.assert_close(block(x, mask), wanted)
+
+
+@pytest.mark.parametrize("time", [40, SHORT + 8])
+@pytest.mark.parametrize("causal", [False, True])
+def test_agrees_with_itself_in_bfloat16_forward_and_backward(time, causal):
+    """Both ways that `attend` goes, against float64; bfloat16 keeps 8 bits, so scores of about 1 are good to 1/256."""
+    x = torch.randn(3, 1, 2, time, 8, generator=torch.Generator().manual_seed(2))
+    given, exact = x.bfloat16().requires_grad_(), x.bfloat16().double().requires_grad_()
+    y, wanted = attend(*given, causal=causal), attend(*exact, causal=causal)
+    assert y.dtype == torch.bfloat16
+    assert (y - wanted).abs().max() < 0.03
+    way = torch.randn(wanted.shape, generator=torch.Generator().manual_seed(3))
+    y.backward(way.bfloat16())
+    wanted.backward(way.double())
+    assert (given.grad - exact.grad).norm() < 0.02 * exact.grad.norm()
 
 
 def test_causal_attention_does_not_see_what_comes():
