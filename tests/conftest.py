@@ -12,7 +12,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import jaxtyping
 import pytest
+
+import tools.shapes
+
+# From here on every call of a network and of a block is compared with the shapes that its signature states. The hook
+# takes a name that hangs on a module already imported.
+jaxtyping.install_import_hook(["lamina.nn", "lamina.models"], f"{tools.shapes.__name__}.check")
 
 ROOT = Path(__file__).parents[1]
 LAST_RUN = ROOT / "tests" / ".last-run.json"

@@ -1,4 +1,4 @@
-"""Lets torchvision 0.28, and so timm, be imported beside a CPU build of torch 2.13, which its compiled part does not fit.
+"""Lets torchvision 0.28, and so timm, be imported beside a CPU build of torch 2.13, which its compiled part misfits.
 
 For tests and benchmarks only: import this before torchvision. The missing operators are declared; nms and roi_align get
 plain implementations, enough to run the detectors as a reference. `make peers` installs torchvision and timm for it.

@@ -93,10 +93,14 @@ def faults(file: str, source: str) -> Iterator[Fault]:
 
 
 def _is_text(node: ast.BinOp) -> bool:
-    sides = (node.left, node.right)
-    return any(
-        isinstance(s, ast.JoinedStr) or (isinstance(s, ast.Constant) and isinstance(s.value, str)) for s in sides
-    )
+    """Text and lists are joined by +, and have no -."""
+    joined = ast.JoinedStr | ast.List | ast.Tuple | ast.ListComp
+    for side in (node.left, node.right):
+        if isinstance(side, joined) or (isinstance(side, ast.Constant) and isinstance(side.value, str)):
+            return True
+        if isinstance(side, ast.BinOp) and _is_text(side):
+            return True
+    return False
 
 
 def _is_layer(node: ast.Assign) -> bool:
@@ -136,7 +140,7 @@ def draw(seed: int, count: int, only: str) -> list[Fault]:
 
 
 def tests_near(file: str, copied: Path) -> list[str]:
-    """The quick tests that speak of a module: by its import, else those of its room."""
+    """The quick tests that speak of a module: by its import, else those of its room and of the verbs."""
     module = file.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
     parent, _, stem = module.rpartition(".")
     speaks = re.compile(
@@ -144,7 +148,7 @@ def tests_near(file: str, copied: Path) -> list[str]:
     )
     near = [p for p in sorted((copied / "tests").rglob("test_*.py")) if speaks.search(p.read_text(encoding="utf-8"))]
     if not near:
-        near = [p for p in (copied / "tests" / file.split("/")[1],) if p.is_dir()]
+        near = [p for p in (copied / "tests" / room for room in (file.split("/")[1], "verbs")) if p.is_dir()]
     return [p.relative_to(copied).as_posix() for p in near]
 
 

@@ -10,6 +10,7 @@ from tests.conftest import objections, scope
 from tools import capabilities
 
 pytest_plugins = ["pytester"]
+ROOT = Path(conftest.__file__).parents[1]
 KNOWN = {"layer/stride", "base/epoch"}
 
 
@@ -67,8 +68,9 @@ def test_a_figure_stands_beside_its_id_and_a_missed_one_does_not_count():
     assert "0 of 1" in missed
 
 
-def test_the_record_survives_workers_and_knows_skipped_from_passed(pytester):
+def test_the_record_survives_workers_and_knows_skipped_from_passed(pytester, monkeypatch):
     """The real conftest in a small project of its own, run by two workers."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     pytester.mkdir("docs")
     pytester.mkdir("tests")
     (pytester.path / "docs/scope.tsv").write_text("id\titem\twhat\na/b\tB\t\na/c\tC\t\n")
@@ -95,7 +97,8 @@ def test_the_record_survives_workers_and_knows_skipped_from_passed(pytester):
     assert figure["figure"] == "1.0"
 
 
-def test_an_unknown_id_stops_the_run(pytester):
+def test_an_unknown_id_stops_the_run(pytester, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     pytester.mkdir("docs")
     pytester.mkdir("tests")
     (pytester.path / "docs/scope.tsv").write_text("id\titem\twhat\na/b\tB\t\n")
