@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lamina.core.errors import ShapeError
 
-__all__ = ["KINDS", "call", "reads"]
+__all__ = ["KINDS", "call", "on_device", "reads"]
 
 # The ways a field can stand in a batch as an input. NAME_lengths, NAME_offsets and NAME_weights travel with NAME.
 KINDS = {
@@ -40,3 +40,9 @@ def call(model: nn.Module, batch: Mapping[str, Tensor], **more: Any) -> Any:
             f"Name the kinds it reads as parameters, e.g. forward(self, {', '.join(inputs) or 'numbers'})."
         )
     return model(batch[inputs[0]], **more)
+
+
+def on_device(batch: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """The batch where the model's parameters are."""
+    first = next(iter(model.parameters()), None)
+    return dict(batch) if first is None else {k: v.to(first.device) for k, v in batch.items()}

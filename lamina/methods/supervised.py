@@ -1,0 +1,110 @@
+"""Supervised learning: outputs towards targets, one loss, one optimizer. Next-token prediction is the same with
+text as its own target.
+
+The recipes are what was measured to do well, by what the network reads; every one of their values is a setting.
+"""
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from lamina.core.calls import call
+from lamina.core.protocols import Average, Batch, Phase, Problem, Recipe, Stage, Tick, Train
+from lamina.nn import augment as augmentation
+
+__all__ = ["RECIPES", "Supervised"]
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "table": dict(optimizer="adamw", lr=2e-3, batch=256, weight_decay=1e-3, schedule="cosine", clip=1.0),
+    "image": dict(optimizer="adamw", lr=2e-3, batch=128, weight_decay=5e-2, schedule="one_cycle", augment="none"),
+    "text": dict(optimizer="muon", lr=3e-3, batch=16, weight_decay=1e-1, schedule="wsd", clip=1.0),
+    "graph": dict(optimizer="adamw", lr=1e-2, batch=0, weight_decay=5e-4, schedule="cosine"),
+}
+
+
+class Supervised:
+    """One loss, one group of parameters.
+
+    Args, each None for the recipe's own:
+        optimizer, lr, schedule, warmup, weight_decay, clip, l1, l2: see `Recipe`.
+        options: keywords of the optimizer, such as {"betas": [0.9, 0.99]}.
+        batch: rows in an update; 0 is all of them (gradient descent proper).
+        augment: names of picture augmentations, such as flip,crop,cutout; none for none.
+        average: decay of a moving average of the weights, which is then what is judged and kept; 0 for none.
+    """
+
+    def __init__(
+        self,
+        *,
+        optimizer: str | None = None,
+        lr: float | None = None,
+        schedule: str | None = None,
+        warmup: float | None = None,
+        weight_decay: float | None = None,
+        clip: float | None = None,
+        l1: float | None = None,
+        l2: float | None = None,
+        options: dict[str, Any] | None = None,
+        batch: int | None = None,
+        augment: str | None = None,
+        average: float | None = None,
+    ):
+        given = dict(locals())
+        given.pop("self")
+        self.given = {k: v for k, v in given.items() if v is not None}
+
+    def settings(self, kinds: list[str]) -> dict[str, Any]:
+        """The recipe for networks that read these kinds, with what was given put over it."""
+        kind = "graph" if "edges" in kinds else "image" if "image" in kinds else "text" if "text" in kinds else "table"
+        own = {**RECIPES[kind], **self.given}
+        if self.given.get("optimizer", own["optimizer"]) != RECIPES[kind]["optimizer"] and "options" not in self.given:
+            own.pop("options", None)  # the recipe's options were for its own optimizer
+        return own
+
+    def learn(self, problem: Problem, train: Train) -> Iterator[Tick]:
+        """One stage with one phase."""
+        settings = self.settings(problem.data.kinds())
+        batch = settings.pop("batch")
+        decay = settings.pop("average", 0.0)
+        policy = settings.pop("augment", "none")
+        augment = None if policy in ("none", "") else augmenting(policy, problem.task.sizes().get("classes", 1))
+        model, task = problem.model, problem.task
+        judged_by: Callable[..., dict[str, Tensor]] = getattr(model, "loss", None) or task.loss
+
+        def loss(batch: Batch) -> dict[str, Tensor]:
+            return judged_by(call(model, batch), batch)
+
+        modules, averages = {"model": model}, []
+        if decay:
+            modules["average"] = copy.deepcopy(model)
+            averages = [Average("model", "average", decay)]
+        yield from train(
+            Stage(
+                "supervised",
+                modules,
+                problem.feed(batch, augment=augment),
+                [Phase("loss", loss, model, Recipe(**settings))],
+                averages,
+                judged="average" if decay else "model",
+            )
+        )
+
+
+def augmenting(policy: str, classes: int) -> Callable[[Batch, torch.Generator], Batch]:
+    """Picture augmentations by name as a change of whole batches; mixing samples mixes their targets too."""
+    chosen = augmentation.policy(policy)
+
+    def change(batch: Batch, rng: torch.Generator) -> Batch:
+        image = chosen(batch["image"], generator=rng)
+        mixing = chosen.mix(len(image), tuple(image.shape[-2:]), rng, image.device)
+        if mixing is None:
+            return {**batch, "image": image}
+        targets = {k: v for k, v in batch.items() if k.startswith("target.")}
+        spread = {k: one_hot(v, classes).float() if not v.is_floating_point() else v for k, v in targets.items()}
+        return {**batch, "image": mixing.images(image), **{k: mixing.targets(v) for k, v in spread.items()}}
+
+    return change

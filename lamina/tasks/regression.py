@@ -1,0 +1,103 @@
+"""Regression: a number for each sample, learnt on a standard scale and given back in the column's own unit."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lamina.core.calls import call, on_device
+from lamina.core.protocols import Batch, Field
+from lamina.metrics import baselines
+from lamina.metrics.regression import regression
+from lamina.metrics.value import Value
+from lamina.nn import losses
+
+__all__ = ["Regression"]
+
+
+class Regression:
+    """How much?
+
+    Args:
+        target, field: the column asked for and its type.
+        loss: mse, mae or huber, on the standardised target.
+        select: the metric that picks the best weights.
+    """
+
+    def __init__(self, target: str, field: Any, *, loss: str = "mse", select: str = "r2"):
+        self.target, self.field, self.key, self.metric = target, field, f"target.{target}", select
+        self._name, self._loss = loss, losses.create(loss)
+
+    @classmethod
+    def fits(cls, inputs: Mapping[str, Field], targets: Mapping[str, Field]) -> float:
+        """1 for one target that is a number."""
+        return 1.0 if len(targets) == 1 and all(f.kinds == ("numbers",) for f in targets.values()) else 0.0
+
+    def sizes(self) -> dict[str, Any]:
+        """One number."""
+        return {"outputs": 1, "classes": 1}
+
+    def model(self, kinds: list[str]) -> str:
+        """The default network, by what goes in."""
+        if "edges" in kinds:
+            return "gcn"
+        if kinds == ["image"]:
+            return "resnet9"
+        return "tabm" if set(kinds) <= {"numbers", "categories"} else "columns"
+
+    def method(self) -> str:
+        """How it is learnt unless said otherwise."""
+        return "supervised"
+
+    def sampler(self, model: nn.Module) -> dict[str, Any]:
+        """Rows, or whatever the data set's samples are."""
+        return {}
+
+    def loss(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """outputs: (batch, 1), or (batch, members, 1) of an ensemble whose members learn each for itself."""
+        target, weight = batch[self.key].float(), batch.get("sample_weight")
+        if "rows" in batch:
+            outputs, target = outputs[batch["rows"]], target[batch["rows"]]
+            weight = weight[batch["rows"]] if weight is not None else None
+        outputs = outputs.float().squeeze(-1)
+        if outputs.ndim == 2:
+            target = target[:, None].expand_as(outputs)
+        return {self._name: self._loss(outputs, target, weight=weight)}
+
+    def predict(self, model: nn.Module, batch: Batch, rng: Any = None) -> dict[str, Tensor]:
+        """Standardised numbers (batch,)."""
+        outputs = call(model, batch).float().squeeze(-1)
+        return {"number": outputs[batch["rows"]] if "rows" in batch else outputs}
+
+    def decode(self, raw: Mapping[str, Tensor]) -> dict[str, list[Any]]:
+        """The number in its own unit."""
+        return {self.target: self.field.decode(raw["number"])}
+
+    def evaluate(self, model: nn.Module, data: Any, split: str, *, intervals: bool = True) -> dict[str, Value]:
+        """Metrics over a whole split, in the column's unit."""
+        numbers, targets, weights = [], [], []
+        for batch in data.batches(self.sampler(model), split=split, batch=4096):
+            numbers.append(self.predict(model, on_device(batch, model))["number"].cpu())
+            rows = batch.get("rows", slice(None))
+            targets.append(batch[self.key][rows])
+            if "sample_weight" in batch:
+                weights.append(batch["sample_weight"][rows])
+        weight = torch.cat(weights) if weights else None
+        return regression(self._unit(torch.cat(numbers)), self._unit(torch.cat(targets)), weight, intervals=intervals)
+
+    def _unit(self, values: Tensor) -> np.ndarray:
+        return np.asarray(self.field.decode(values), dtype=np.float64)
+
+    def baseline(self, data: Any, split: str) -> dict[str, dict[str, Value]]:
+        """What the mean, and a linear model, reach on the split."""
+        y, train, test = data.target(self.target), data.splits["train"], data.splits[split]
+        weight = data.weights() if data.weight else None
+        found = baselines.regression(
+            data.features("train"), y[train], data.features(split), weight[train] if weight is not None else None
+        )
+        given = weight[test] if weight is not None else None
+        return {
+            name: regression(self._unit(torch.as_tensor(p)), self._unit(y[test]), given) for name, p in found.items()
+        }

@@ -1,0 +1,256 @@
+"""The one place where the system is put together: data, task, network and method, from what was asked."""
+
+import copy
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import nn
+
+from lamina.core import calls, names, settings
+from lamina.core.errors import RunError, SettingError
+from lamina.core.protocols import Dataset, Problem, Task
+from lamina.core.seeds import mix
+from lamina.data import opening
+from lamina.metrics import names as metric_names
+from lamina.train.plan import Plan
+from lamina.verbs.run import Run
+
+__all__ = ["Assembly", "Judgement", "assemble", "revive"]
+
+
+@dataclass
+class Assembly:
+    """Everything a fit needs, and what was inferred on the way."""
+
+    data: Any
+    task: Task
+    model: nn.Module
+    method: Any
+    plan: Plan
+    names: dict[str, str]  # task, model and method by name
+    settings: dict[str, dict[str, Any]]
+    notes: list[str] = field(default_factory=list)
+    create: Any = None
+
+    def problem(self, seed: int) -> Problem:
+        """What the method is handed."""
+        device = torch.device(self.plan.settled().device)
+        return Problem(self.model, self.task, self.data, seed, device, self.create)
+
+
+class Judgement:
+    """Evaluates a module on a split during training; picks the best by the task's metric."""
+
+    def __init__(self, task: Task, data: Dataset, split: str):
+        self.metric, self._task, self._data, self._split = task.metric, task, data, split
+        self._larger = getattr(task, "better", None) or metric_names.better(task.metric)
+
+    def __call__(self, module: nn.Module) -> dict[str, float]:
+        values = self._task.evaluate(module, self._data, self._split, intervals=False)
+        return {name: float(value) for name, value in values.items()}
+
+    def better(self, new: float, old: float) -> bool:
+        """Is `new` better than `old`?"""
+        return new > old if self._larger == "max" else new < old
+
+
+def assemble(
+    source: Any,
+    *,
+    target: Any = None,
+    task: Any = None,
+    model: Any = None,
+    method: Any = None,
+    valid: Any = None,
+    test: Any = None,
+    weights: str | None = None,
+    pairs: list[str] | None = None,
+    given: Mapping[str, Mapping[str, Any]] | None = None,
+    device: str = "auto",
+    seed: int = 0,
+) -> Assembly:
+    """Open the data, infer what was not said, build task, network and method.
+
+    pairs: KEY=VALUE as the shell gives them. given: room -> settings, typed, as Python gives them.
+    """
+    rooms: dict[str, Any] = {"data": opening.dataset, "plan": Plan}
+    chosen: dict[str, Any] = {}
+    for room, asked in (("tasks", task), ("models", model), ("methods", method)):
+        if isinstance(asked, str):
+            chosen[room] = names.load(room, asked)
+            rooms[room[:-1]] = chosen[room][0]
+    # settings of rooms that are only known once the data are open are taken up then
+    early, late = _apart(pairs or [], rooms)
+    own = {room: dict(values) for room, values in (given or {}).items()}
+    for room, values in settings.split(early, rooms).items():
+        own.setdefault(room, {}).update(values)
+    asks = getattr(chosen.get("tasks", (None,))[0], "ASKS", True) if task is not None else True
+    data, notes = opening.dataset(
+        source, target=target, asks=asks, valid=valid, test=test, seed=seed,
+        **settings.check(_open_keywords, own.get("data", {})),
+    )  # fmt: skip
+    kinds = data.kinds()
+    if "tasks" not in chosen:
+        chosen["tasks"] = _infer_task(data) if task is None else (type(task), {})
+        notes.append(f"task {_called(chosen['tasks'][0])}: {_why(data)} (--task)")
+    rooms["task"] = chosen["tasks"][0]
+    late = _settle(late, rooms, own, "task")
+    fields = {name: data.fields[name] for name in data.targets}
+    made_task = (
+        task if task is not None and not isinstance(task, str) else _task(chosen["tasks"], fields, own.get("task", {}))
+    )
+    names_of = {"task": task if isinstance(task, str) else _called(chosen["tasks"][0])}
+    if model is None:
+        model = made_task.model(kinds)
+        notes.append(f"model {model}: the default for {', '.join(kinds)} (--model)")
+    if method is None:
+        method = made_task.method()
+        notes.append(f"method {method}: the default for {names_of['task']} (--method)")
+    for room, asked in (("models", model), ("methods", method)):
+        if isinstance(asked, str) and room not in chosen:
+            chosen[room] = names.load(room, asked)
+        if room in chosen:
+            rooms[room[:-1]] = chosen[room][0]
+    for room, values in settings.split(late, rooms).items():
+        own.setdefault(room, {}).update(values)
+    plan = Plan(**settings.check(Plan, {**own.get("plan", {}), **({"device": device} if device != "auto" else {})}))
+    sizes = {**data.sizes(), **made_task.sizes()}
+    made, create = _model(model, chosen.get("models"), sizes, own.get("model", {}), seed)
+    data.prepare(calls.reads(made), type(made).__name__)
+    if weights is not None:
+        _load(made, weights)
+    made_method = method
+    if isinstance(method, str):
+        kind, variant = chosen["methods"]
+        made_method = kind(**{**variant, **settings.check(kind, own.get("method", {}))})
+    names_of["model"] = model if isinstance(model, str) else _called(type(model))
+    names_of["method"] = method if isinstance(method, str) else _called(type(method))
+    return Assembly(data, made_task, made, made_method, plan, names_of, own, notes, create)
+
+
+def _open_keywords(**keywords: Any) -> None:
+    """Stands for `opening.dataset`, whose reader takes keywords of its own."""
+
+
+def _apart(pairs: list[str], rooms: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Pairs for rooms known now, and pairs that may belong to a room that is not."""
+    if {"task", "model", "method"} <= rooms.keys():
+        return pairs, []
+    early: list[str] = []
+    late: list[str] = []
+    for pair in pairs:
+        key = pair.partition("=")[0].strip()
+        room, dot, _ = key.partition(".")
+        known = (dot and room in ("data", "plan")) or any(key in settings.arguments(rooms[r]) for r in ("data", "plan"))
+        (early if known else late).append(pair)
+    return early, late
+
+
+def _settle(pairs: list[str], rooms: Mapping[str, Any], own: dict[str, dict[str, Any]], room: str) -> list[str]:
+    """Take the pairs that name this room outright; the others wait for the rest."""
+    mine = [p for p in pairs if p.startswith(f"{room}.")]
+    if mine:
+        own.setdefault(room, {}).update(settings.split(mine, {room: rooms[room]})[room])
+    keys = settings.arguments(rooms[room])
+    bare = [p for p in pairs if p.partition("=")[0].strip() in keys and p not in mine]
+    if bare:
+        own.setdefault(room, {}).update(settings.split(bare, {room: rooms[room]})[room])
+    return [p for p in pairs if p not in mine and p not in bare]
+
+
+def _called(kind: Any) -> str:
+    module = getattr(kind, "__module__", "")
+    return module.rpartition(".")[2] if module.startswith("lamina.") else getattr(kind, "__name__", str(kind))
+
+
+def _why(data: Dataset) -> str:
+    if not data.targets:
+        return "there is no target"
+    kinds = ", ".join(f"{name!r} is {type(data.fields[name]).__name__.lower()}" for name in data.targets)
+    return f"the target {kinds}"
+
+
+def _infer_task(data: Dataset) -> tuple[Any, dict[str, Any]]:
+    inputs = {name: data.fields[name] for name in data.inputs}
+    targets = {name: data.fields[name] for name in data.targets}
+    scores = {}
+    for name in names.shelf("tasks"):
+        kind, _ = names.load("tasks", name)
+        scores[name] = kind.fits(inputs, targets)
+    best = max(scores, key=lambda name: scores[name])
+    if not scores[best]:
+        found = ", ".join(f"{n} ({type(f).__name__.lower()})" for n, f in data.fields.items())
+        raise SettingError(
+            f"No task fits {data.name}: fields {found}; target {', '.join(data.targets) or 'none'}. "
+            "Say the column to learn with --target, or the task with --task (`lamina tasks` lists them)."
+        )
+    return names.load("tasks", best)
+
+
+def _task(chosen: tuple[Any, dict[str, Any]], fields: Mapping[str, Any], own: Mapping[str, Any]) -> Task:
+    kind, variant = chosen
+    keywords = {**variant, **settings.check(kind, own)}
+    if getattr(kind, "SEVERAL", False):
+        return kind(fields, **keywords)
+    if getattr(kind, "ASKS", True):
+        if len(fields) != 1:
+            raise SettingError(
+                f"{kind.__name__} asks for one target; {', '.join(fields) or 'none'} came. Say it with --target COLUMN."
+            )
+        ((name, one),) = fields.items()
+        return kind(name, one, **keywords)
+    return kind(**keywords)
+
+
+def _model(
+    asked: Any, chosen: Any, sizes: Mapping[str, Any], own: Mapping[str, Any], seed: int
+) -> tuple[nn.Module, Any]:
+    if isinstance(asked, nn.Module):
+        return asked, lambda **more: copy.deepcopy(asked)
+    kind, variant = chosen if chosen else (asked, {})
+    takes = inspect.signature(kind).parameters
+    fitting = {k: v for k, v in sizes.items() if k in takes}
+    keywords = {**variant, **fitting, **settings.check(kind, own)}
+
+    def create(**more: Any) -> nn.Module:
+        torch.manual_seed(mix(seed, "model"))
+        return kind(**{**keywords, **more})
+
+    return create(), create
+
+
+def _load(model: nn.Module, weights: str) -> None:
+    from lamina.models._weights import load
+
+    path = Run(weights).folder / "model.safetensors" if (names.Path(weights) / "run.json").is_file() else weights
+    load(model, path, type(model).__name__)
+
+
+def revive(run: Run, *, model: Any = None, task: Any = None) -> Assembly:
+    """Task and trained network of a run, without its data. model, task: given again where they are the user's own."""
+    about = run.about
+    fields = run.fields()
+    targets = {name: fields[name] for name in about["data"]["targets"]}
+    own = about["settings"]
+    if task is None:
+        task = _task(names.load("tasks", about["task"]["name"], trusted=False), targets, own.get("task", {}))
+    if model is None:
+        chosen = names.load("models", about["model"]["name"], trusted=False)
+        model, _ = _model(None, chosen, about["data"]["sizes"], own.get("model", {}), about["seed"])
+    path = run.folder / "model.safetensors"
+    if not path.is_file():
+        raise RunError(f"{run.folder} holds no model.safetensors yet: its training is {run.status}. Go on with: "
+                       f"lamina fit --resume {run.folder}")  # fmt: skip
+    from lamina.core.files import digest
+
+    known = about.get("weights_sha256")
+    if known and digest(path) != known:
+        raise RunError(f"{path} is not what the run saved: its SHA-256 differs. Restore it from a copy, or fit anew.")
+    model.load_state_dict(safetensors.torch.load(path.read_bytes()))
+    model.eval()
+    plan = Plan(**about["plan"])
+    return Assembly(None, task, model, None, plan, {}, own)

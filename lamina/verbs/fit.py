@@ -1,0 +1,308 @@
+"""fit: from a source to a run, by way of whatever was asked and the rest inferred; and the same, resumed."""
+
+import datetime
+import json
+import os
+import platform
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lamina.core.errors import RunError, SettingError
+from lamina.core.files import digest, write_json, write_text
+from lamina.core.protocols import Tick
+from lamina.fields import guess
+from lamina.train import checkpoint
+from lamina.train.budget import Budget
+from lamina.train.trainer import Stopped, Trainer
+from lamina.verbs.assemble import Assembly, Judgement, assemble
+from lamina.verbs.run import SCHEMA, Run
+
+__all__ = ["Fitting", "fit", "train"]
+
+
+def fit(source: Any = None, *, watch: Callable[["Fitting", Tick], None] | None = None, **asked: Any) -> Run:
+    """Train a network and give the run.
+
+    Args:
+        source: a path, a built-in's name, gym:ID, a frame, arrays, records, a graph; see `lamina.data.opening.read`.
+        target: column(s) to learn. task, model, method: a name, or an own object (a model may be any `nn.Module`).
+        budget: 10m, 20epochs, 5000steps. valid, test: sources of one's own splits. weights: a file or a run to start from.
+        set: settings, a mapping or KEY=VALUE strings. seed, device, out (the run's folder).
+        loss: an own loss f(outputs, target); metrics: own metrics [g(predicted, target) -> number].
+        resume: a run to go on with; nothing else but a larger budget is then needed.
+        watch: called with each tick.
+    Raises: UserError, with one message that says what to do; TrainingError.
+    """
+    fitting = Fitting(source, **asked)
+    for tick in fitting.ticks():
+        if watch:
+            watch(fitting, tick)
+    return fitting.run
+
+
+def train(source: Any = None, **asked: Any) -> Iterator[Tick]:
+    """`fit`, a step at a time: `for tick in lamina.train(...)`. The run is complete when the loop is."""
+    yield from Fitting(source, **asked).ticks()
+
+
+class Fitting:
+    """A fit under way: what was put together, the trainer, and the folder."""
+
+    def __init__(
+        self,
+        source: Any = None,
+        *,
+        target: Any = None,
+        task: Any = None,
+        model: Any = None,
+        method: Any = None,
+        budget: str | None = None,
+        valid: Any = None,
+        test: Any = None,
+        weights: str | None = None,
+        set: Mapping[str, Any] | list[str] | None = None,
+        seed: int = 0,
+        device: str = "auto",
+        out: str | Path | None = None,
+        loss: Callable[..., Any] | None = None,
+        metrics: list[Callable[..., Any]] | None = None,
+        resume: str | Path | Run | None = None,
+    ):
+        self.saved, self.done = None, False
+        if resume is not None:
+            source, recorded = self._recorded(resume, source)
+            given = {"model": model, "task": task, "method": method}
+            recorded |= {k: v for k, v in given.items() if v is not None}
+            recorded["budget"] = budget or recorded["budget"]
+            self.asked = recorded
+        else:
+            if source is None:
+                raise SettingError("fit needs a source: a file, a folder, a built-in such as digits, or --resume RUN.")
+            pairs = _pairs(set)
+            self.asked = dict(target=target, task=task, model=model, method=method, budget=budget, valid=valid, test=test,
+                              weights=weights, set=pairs, seed=seed, device=device)  # fmt: skip
+            self.folder = _fresh(out, source)
+        self.source = source
+        asked = dict(self.asked)
+        budget, pairs = asked.pop("budget"), asked.pop("set")
+        self.parts: Assembly = assemble(source, pairs=pairs, **asked)
+        if loss is not None or metrics:
+            from lamina.tasks.own import Own
+
+            self.parts.task = Own(self.parts.task, loss, metrics or [])
+        self.budget = Budget.parse(budget) if budget else _default_budget(self.parts)
+        if not budget:
+            self.parts.notes.append(f"budget {self.budget} (--budget)")
+        self._check_data(resume is not None)
+
+    # ------------------------------------------------------------------------------------------------------- training
+
+    def ticks(self) -> Iterator[Tick]:
+        """Train; the folder is made at the first tick and complete after the last."""
+        if self.done:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._write_fields()
+        self.about = self._about("running")
+        parts, seed = self.parts, self.asked["seed"]
+        split = next((s for s in ("valid", "test") if parts.data.count(s)), None)
+        self.trainer = Trainer(
+            seed=seed, plan=parts.plan, budget=self.budget, folder=self.folder, saved=self.saved,
+            judge=Judgement(parts.task, parts.data, split) if split else None,
+            about={"model": parts.names["model"], "task": parts.names["task"]},
+        )  # fmt: skip
+        self._write("running")
+        try:
+            yield from self.trainer.run(parts.method, parts.problem(seed))
+        except Stopped as stopped:
+            self._write("stopped", reason=stopped.reason)
+            raise
+        except BaseException as error:
+            self._write("failed", reason=f"{type(error).__name__}: {error}")
+            raise
+        self._finish()
+
+    def _finish(self) -> None:
+        """The best weights back in the network, metrics and baseline measured, run.json closed."""
+        parts = self.parts
+        if not (self.folder / "model.safetensors").is_file():
+            checkpoint.write_weights(self.folder / "model.safetensors", parts.model.state_dict(), self.trainer.about)
+        import safetensors.torch
+
+        held = safetensors.torch.load((self.folder / "model.safetensors").read_bytes())
+        parts.model.load_state_dict(held)
+        parts.model.eval()
+        split = next((s for s in ("test", "valid", "train") if parts.data.count(s)), "train")
+        torch.manual_seed(self.asked["seed"])
+        with torch.no_grad(), self.trainer.plan.autocast():
+            metrics = parts.task.evaluate(parts.model, parts.data, split)
+        baseline = parts.task.baseline(parts.data, split)
+        self._write(
+            "done",
+            split=split,
+            metrics={k: v.as_dict() for k, v in metrics.items()},
+            baseline={name: {k: v.as_dict() for k, v in one.items()} for name, one in baseline.items()},
+            metric=parts.task.metric,
+            weights_sha256=digest(self.folder / "model.safetensors"),
+        )
+
+    @property
+    def run(self) -> Run:
+        """The run, as its folder has it."""
+        return Run(self.folder)
+
+    # --------------------------------------------------------------------------------------------------------- writing
+
+    def _about(self, status: str) -> dict[str, Any]:
+        parts, asked = self.parts, self.asked
+        named = {
+            k: (v if isinstance(v, str | int | float | list | type(None)) else f"<{type(v).__name__}>")
+            for k, v in asked.items()
+        }
+        data = parts.data
+        return {
+            "schema": SCHEMA,
+            "status": status,
+            "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "source": str(self.source) if isinstance(self.source, str | Path) else f"<{type(self.source).__name__}>",
+            "asked": named,
+            "inferred": parts.notes,
+            "task": {"name": parts.names["task"]},
+            "model": {"name": parts.names["model"], "parameters": sum(p.numel() for p in parts.model.parameters())},
+            "method": {"name": parts.names["method"]},
+            "settings": parts.settings,
+            "seed": asked["seed"],
+            "budget": str(self.budget),
+            "data": {
+                "name": data.name,
+                "fingerprint": data.fingerprint,
+                "inputs": data.inputs,
+                "targets": data.targets,
+                "weight": getattr(data, "weight", None),
+                "sizes": {k: v for k, v in {**data.sizes(), **parts.task.sizes()}.items() if isinstance(v, int | float | str | list)},
+                "splits": {name: data.count(name) for name in getattr(data, "splits", {})},
+                "skipped": len(getattr(data, "skipped", [])),
+            },
+            "versions": {"lamina": _version(), "torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
+            "hardware": {"machine": platform.machine(), "system": platform.system(), "cores": os.cpu_count()},
+        }  # fmt: skip
+
+    def _write(self, status: str, **more: Any) -> None:
+        trainer = self.trainer
+        kept = {k: v for k, v in (trainer.best or {}).items() if k != "weights"}
+        self.about |= {"status": status, "plan": vars(trainer.plan), "steps": trainer.step, "best": kept or None}
+        self.about |= {"seconds": round(trainer.seconds, 2), **more}
+        write_json(self.folder / "run.json", _plain(self.about))
+
+    def _write_fields(self) -> None:
+        folder = self.folder / "fields"
+        if self.saved is not None and folder.is_dir():
+            return
+        folder.mkdir(exist_ok=True)
+        known = {kind: stem for stem, kind in guess.fields().items()}
+        held = {}
+        for column, one in self.parts.data.fields.items():
+            if type(one) not in known:
+                raise SettingError(
+                    f"The field of {column!r}, {type(one).__name__}, is on no shelf; put it into lamina_ext/fields."
+                )
+            held[column] = {"field": known[type(one)], "state": one.state()}
+        write_text(folder / "fields.json", json.dumps(held, ensure_ascii=False))
+        rows = [f"{where},{json.dumps(str(why))}" for where, why in getattr(self.parts.data, "skipped", [])]
+        if rows:
+            write_text(self.folder / "skipped.csv", "\n".join(["where,why", *rows]) + "\n")
+
+    # -------------------------------------------------------------------------------------------------------- resuming
+
+    def _recorded(self, resume: str | Path | Run, source: Any) -> tuple[Any, dict[str, Any]]:
+        run = resume if isinstance(resume, Run) else Run(resume)
+        self.folder, self._before = run.folder, run.about
+        recorded = dict(run.about["asked"])
+        if source is None:
+            source = run.about["source"]
+            if source.startswith("<"):
+                raise RunError(
+                    f"{run.folder} learnt from an object in memory ({source}); give it again: fit(data, resume=…)."
+                )
+        for name in ("task", "model", "method"):
+            if str(recorded[name]).startswith("<") or ":" in str(recorded[name]):
+                raise_for = {"task": "--task", "model": "--model", "method": "--method"}[name]
+                recorded[name] = None
+                self._needs = (name, raise_for)
+        store = self.folder / "checkpoints"
+        last = checkpoint.latest(store) if store.is_dir() else None
+        self.saved = checkpoint.load(last) if last else None
+        return source, recorded
+
+    def _check_data(self, resumed: bool) -> None:
+        if not resumed:
+            return
+        was, now = self._before["data"]["fingerprint"], self.parts.data.fingerprint
+        if was != now:
+            raise RunError(
+                f"{self.source} is not the data that {self.folder} learnt from: the fingerprint {now[:12]} differs from "
+                f"{was[:12]}. Restore the data, or fit anew."
+            )
+        if self._before["status"] == "done":
+            larger = str(self.budget) != self._before["budget"]
+            if not larger:
+                self.done = True
+
+
+# ---------------------------------------------------------------------------------------------------------- small parts
+
+
+def _pairs(given: Mapping[str, Any] | list[str] | None) -> list[str]:
+    """Settings as KEY=VALUE text, whichever way they came."""
+    if not given:
+        return []
+    if isinstance(given, Mapping):
+        return [f"{k}={v if isinstance(v, str) else json.dumps(v)}" for k, v in given.items()]
+    return list(given)
+
+
+def _fresh(out: str | Path | None, source: Any) -> Path:
+    """The folder of a new run: as asked, or runs/NAME-N with the next free N."""
+    if out is not None:
+        folder = Path(out)
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise RunError(
+                f"--out {folder} exists already. Name another folder, or go on with: lamina fit --resume {folder}"
+            )
+        return folder
+    stem = Path(str(source)).stem if isinstance(source, str | Path) else type(source).__name__
+    stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", stem.removeprefix("gym:")).strip("-.").lower()[:40] or "run"
+    root = Path("runs")
+    taken = [int(m[1]) for p in root.glob(f"{stem}-*") if (m := re.fullmatch(re.escape(stem) + r"-(\d+)", p.name))]
+    return root / f"{stem}-{max(taken, default=0) + 1}"
+
+
+def _default_budget(parts: Assembly) -> Budget:
+    """What the task usually needs; else passes over the rows: many over few, fewer over many, within minutes."""
+    asked = getattr(parts.task, "budget", None)
+    if asked:
+        return Budget.parse(asked)
+    rows = max(1, parts.data.count("train"))
+    return Budget(epochs=float(min(100, max(3, round(400 * 128 / rows)))) if rows < 20_000 else 10.0)
+
+
+def _version() -> str:
+    from lamina import __version__
+
+    return __version__
+
+
+def _plain(value: Any) -> Any:
+    """JSON-able: numbers that JSON lacks become null."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value if isinstance(value, str | int | float | bool | type(None)) else str(value)
