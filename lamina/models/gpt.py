@@ -135,7 +135,7 @@ class GPT(nn.Module):
         nn.init.zeros_(self.head.weight)
         # Rows of a table move only where their token stands, and begin at length sqrt(width): they need longer steps
         # than the matrices that all tokens share. For Muon and AdamW alike, whose updates have the same size.
-        self.tokens.weight.lr_scale = 8.0  # type: ignore[attr-defined]
+        self.tokens.weight.lr_scale = 48.0  # type: ignore[attr-defined]
         self.head.weight.lr_scale = 0.64  # type: ignore[attr-defined]
 
     def forward(self, text: Int[Tensor, "batch time"]) -> Float[Tensor, "batch time vocab"]:
