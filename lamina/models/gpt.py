@@ -136,7 +136,7 @@ class GPT(nn.Module):
         # Rows of a table move only where their token stands, and begin at length sqrt(width): they need longer steps
         # than the matrices that all tokens share. For Muon and AdamW alike, whose updates have the same size.
         self.tokens.weight.lr_scale = 48.0  # type: ignore[attr-defined]
-        self.head.weight.lr_scale = 0.64  # type: ignore[attr-defined]
+        self.head.weight.lr_scale = 2.0  # type: ignore[attr-defined]
 
     def forward(self, text: Int[Tensor, "batch time"]) -> Float[Tensor, "batch time vocab"]:
         turn = turns(torch.arange(text.shape[1], device=text.device), self.features)
