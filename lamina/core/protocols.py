@@ -258,7 +258,7 @@ class Problem:
 class Task(Protocol):
     """What is asked: input fields → target field. It knows no method.
 
-    Built as `Task(target, field, **settings)`; as `Task(**settings)` where the class says ASKS = False (no target), and
+    Built as `Task(target, field, **settings)`; as `Task({input: field, …}, **settings)` where it says ASKS = False (no target);
     as `Task({target: field, …}, **settings)` where it says SEVERAL = True.
     metric: the one of `evaluate` that picks the best weights.
     """

@@ -15,6 +15,8 @@ from lamina.core.errors import ShapeError
 
 __all__ = ["between", "frechet", "moments"]
 
+BETTER = {"frechet": "min"}
+
 
 def frechet(a: Float[Tensor, "samples features"], b: Float[Tensor, "others features"]) -> float:
     """The squared distance between the Gaussians fitted to two sets of features.

@@ -99,10 +99,9 @@ def assemble(
         notes.append(f"task {_called(chosen['tasks'][0])}: {_why(data)} (--task)")
     rooms["task"] = chosen["tasks"][0]
     late = _settle(late, rooms, own, "task")
-    fields = {name: data.fields[name] for name in data.targets}
-    made_task = (
-        task if task is not None and not isinstance(task, str) else _task(chosen["tasks"], fields, own.get("task", {}))
-    )
+    made_task = task
+    if task is None or isinstance(task, str):
+        made_task = _task(chosen["tasks"], data.fields, data.inputs, data.targets, own.get("task", {}))
     names_of = {"task": task if isinstance(task, str) else _called(chosen["tasks"][0])}
     if model is None:
         model = made_task.model(kinds)
@@ -191,19 +190,17 @@ def _infer_task(data: Dataset) -> tuple[Any, dict[str, Any]]:
     return names.load("tasks", best)
 
 
-def _task(chosen: tuple[Any, dict[str, Any]], fields: Mapping[str, Any], own: Mapping[str, Any]) -> Task:
+def _task(chosen: Any, fields: Mapping[str, Any], inputs: list[str], targets: list[str], own: Mapping[str, Any]) -> Task:
     kind, variant = chosen
     keywords = {**variant, **settings.check(kind, own)}
+    if not getattr(kind, "ASKS", True):
+        return kind({name: fields[name] for name in inputs}, **keywords)
     if getattr(kind, "SEVERAL", False):
-        return kind(fields, **keywords)
-    if getattr(kind, "ASKS", True):
-        if len(fields) != 1:
-            raise SettingError(
-                f"{kind.__name__} asks for one target; {', '.join(fields) or 'none'} came. Say it with --target COLUMN."
-            )
-        ((name, one),) = fields.items()
-        return kind(name, one, **keywords)
-    return kind(**keywords)
+        return kind({name: fields[name] for name in targets}, **keywords)
+    if len(targets) != 1:
+        came = ", ".join(targets) or "none"
+        raise SettingError(f"{kind.__name__} asks for one target; {came} came. Say it with --target COLUMN.")
+    return kind(targets[0], fields[targets[0]], **keywords)
 
 
 def _model(
@@ -234,10 +231,10 @@ def revive(run: Run, *, model: Any = None, task: Any = None) -> Assembly:
     """Task and trained network of a run, without its data. model, task: given again where they are the user's own."""
     about = run.about
     fields = run.fields()
-    targets = {name: fields[name] for name in about["data"]["targets"]}
-    own = about["settings"]
+    own, held = about["settings"], about["data"]
     if task is None:
-        task = _task(names.load("tasks", about["task"]["name"], trusted=False), targets, own.get("task", {}))
+        kind = names.load("tasks", about["task"]["name"], trusted=False)
+        task = _task(kind, fields, held["inputs"], held["targets"], own.get("task", {}))
     if model is None:
         chosen = names.load("models", about["model"]["name"], trusted=False)
         model, _ = _model(None, chosen, about["data"]["sizes"], own.get("model", {}), about["seed"])

@@ -1,0 +1,63 @@
+"""Actions: what is done in an environment, one of several or a vector within bounds."""
+
+from typing import Any
+
+import numpy as np
+
+from lamina.core.errors import DataError
+from lamina.core.protocols import Column
+
+__all__ = ["Action"]
+
+
+class Action:
+    """What an environment takes at each step. It is never guessed from a column: the environment says it.
+
+    Args:
+        actions: how many there are to choose from, named 0, 1, …; 0 for vectors.
+        low, high: bounds of each number of a vector, empty for choices.
+    """
+
+    kinds: tuple[str, ...] = ("numbers",)
+
+    def __init__(self, name: str, *, actions: int = 0, low: tuple[float, ...] = (), high: tuple[float, ...] = ()):
+        self.name, self.actions, self.low, self.high = name, actions, list(low), list(high)
+
+    @classmethod
+    def guess(cls, column: Column) -> float:
+        return 0.0
+
+    @classmethod
+    def restore(cls, name: str, state: dict[str, Any]) -> "Action":
+        return cls(name, **state)
+
+    def state(self) -> dict[str, Any]:
+        return {"actions": self.actions, "low": self.low, "high": self.high}
+
+    def fit(self, column: Column) -> None:
+        """Nothing to learn: the environment has said it."""
+
+    def encode(self, column: Column, **how: Any) -> dict[str, np.ndarray]:
+        return {"numbers": self.encode_target(column).reshape(len(column.values), -1).astype(np.float32)}
+
+    def encode_target(self, column: Column) -> np.ndarray:
+        """(n,) int64 of choices, or (n, width) float32 of vectors."""
+        if not self.actions:
+            return np.asarray(column.values, dtype=np.float32).reshape(len(column.values), len(self.low))
+        values = np.asarray([int(v) for v in column.values], dtype=np.int64)
+        wrong = np.flatnonzero((values < 0) | (values >= self.actions))
+        if len(wrong):
+            raise DataError(
+                f"Column {self.name!r} holds actions 0 to {self.actions - 1}, but {column.where(int(wrong[0]))} has "
+                f"{column.values[wrong[0]]!r}. Mend it."
+            )
+        return values
+
+    def missing(self, column: Column) -> np.ndarray:
+        return np.array([value is None for value in column.values])
+
+    def decode(self, values: Any) -> list[Any]:
+        return np.asarray(values).tolist()
+
+    def sizes(self) -> dict[str, Any]:
+        return {"columns": 1 if self.actions else len(self.low)}

@@ -1,0 +1,78 @@
+"""Adversarial learning: a generator learns to make what a discriminator, learning too, cannot tell from the data.
+
+Paper: Goodfellow et al., "Generative Adversarial Nets" (2014), arXiv:1406.2661, algorithm 1: the discriminator's update,
+then the generator's, on the same batch. The moving average of the generator is what is kept (Yazıcı et al., "The Unusual
+Effectiveness of Averaging in GAN Training", 2019, arXiv:1806.04498).
+"""
+
+import copy
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from lamina.core.protocols import Average, Batch, Phase, Problem, Recipe, Stage, Tick, Train
+
+__all__ = ["Adversarial"]
+
+
+class Adversarial:
+    """Two updates a step.
+
+    The network has `generator`, `discriminator`, `latent` and, from its paper, `discriminator_loss(real, made)` and
+    `generator_loss(made)`; the task gives the pictures between -1 and 1 as `real(batch)`.
+
+    Args:
+        lr, discriminator_lr: rates of Adam for the generator and the discriminator. betas: of both.
+        schedule: of both rates. batch: pictures in an update.
+        average: decay of the generator's moving average.
+        rest: the generator is updated in each `rest`-th step.
+    """
+
+    def __init__(
+        self,
+        *,
+        lr: float = 2e-4,
+        discriminator_lr: float = 2e-4,
+        betas: tuple[float, float] = (0.5, 0.999),
+        schedule: str = "constant",
+        batch: int = 64,
+        average: float = 0.999,
+        rest: int = 1,
+    ):
+        self.lr, self.discriminator_lr, self.betas, self.schedule = lr, discriminator_lr, betas, schedule
+        self.batch, self.average, self.rest = batch, average, rest
+
+    def learn(self, problem: Problem, train: Train) -> Iterator[Tick]:
+        """One stage with two phases."""
+        model, task = problem.model, problem.task
+        options = {"betas": tuple(self.betas)}
+
+        def made(count: int, like: Tensor) -> Tensor:
+            return model.generator(torch.randn(count, model.latent, device=like.device))
+
+        def discriminator(batch: Batch) -> dict[str, Tensor]:
+            real = task.real(batch)
+            fake = made(len(real), real).detach()
+            return model.discriminator_loss(model.discriminator(real), model.discriminator(fake))
+
+        def generator(batch: Batch) -> dict[str, Tensor]:
+            real = task.real(batch)
+            return model.generator_loss(model.discriminator(made(len(real), real)))
+
+        def recipe(lr: float) -> Recipe:
+            return Recipe(optimizer="adam", lr=lr, schedule=self.schedule, options=options)
+
+        yield from train(
+            Stage(
+                "adversarial",
+                {"model": model, "average": copy.deepcopy(model)},
+                problem.feed(self.batch),
+                [
+                    Phase("discriminator", discriminator, model.discriminator, recipe(self.discriminator_lr)),
+                    Phase("generator", generator, model.generator, recipe(self.lr), every=self.rest),
+                ],
+                [Average("model", "average", self.average)],
+                judged="average",
+            )
+        )
