@@ -43,9 +43,9 @@ def read(source: Any, **settings: Any) -> tuple[Any, str | None]:
         return _object(source, settings), None
     text = str(source)
     if text.startswith("gym:"):
-        from lamina.data import environment
+        from lamina.data import acting, environment
 
-        return environment.open(text, **settings), None
+        return acting.ActingData(environment.open(text, **settings)), None
     if not Path(text).exists() and "/" not in text and "." not in text:
         module = importlib.import_module(names.find("data/builtin", text).entry.module)
         return module.read(**settings), getattr(module, "TARGET", None)
@@ -113,7 +113,7 @@ def dataset(
     """
     opened, suggested = read(source, **settings)
     if not hasattr(opened, "columns"):  # an environment is its own data set
-        return opened, list(getattr(opened, "notes", []))
+        return opened, list(opened.environment.notes)
     table = opened
     if valid is not None or test is not None:
         table = _appended(table, {"valid": valid, "test": test}, settings)
