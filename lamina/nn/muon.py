@@ -10,6 +10,7 @@ Everything that is no hidden matrix (tables, heads, norms, biases) moves by Adam
 A convolution's kernel counts as the matrix (out, in · places).
 """
 
+import functools
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -26,9 +27,9 @@ _A, _B, _C = 3.4445, -4.7750, 2.0315
 def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
     """U V' of each U S V', roughly: singular values end near 1 (0.7 to 1.2), which is enough and costs no SVD.
 
-    Shapes: (batch, rows, columns), the same back. On CUDA it works in bfloat16, as the paper does.
+    Shapes: (batch, rows, columns), the same back. In bfloat16 where the hardware has it, as in the paper.
     """
-    x = matrices.bfloat16() if matrices.is_cuda else matrices
+    x = matrices.bfloat16() if matrices.is_cuda or _bfloat16_on_cpu() else matrices
     tall = x.shape[-2] > x.shape[-1]
     x = x.mT if tall else x
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp_min(1e-7)
@@ -37,6 +38,11 @@ def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
         poly = torch.baddbmm(gram, gram, gram, beta=_B, alpha=_C)
         x = torch.baddbmm(x, poly, x, beta=_A)
     return (x.mT if tall else x).to(matrices.dtype)
+
+
+@functools.cache
+def _bfloat16_on_cpu() -> bool:
+    return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
 
 
 class Muon(torch.optim.Optimizer):

@@ -20,7 +20,7 @@ class Plan:
     """The plan of a run; 'auto' is settled by `settled()` or by the trainer's trial steps.
 
     device: auto, cpu, cuda, cuda:1, mps. precision: auto, float32, bfloat16. layout: auto, channels_last, contiguous.
-    threads: 0 leaves torch's own. accumulate: micro-batches an update is made of. compile: the losses, by torch.compile.
+    threads: 0 takes one where steps are so small that a second one slows them down, else torch's own number. accumulate: micro-batches an update is made of. compile: the losses, by torch.compile.
     evaluations: of the validation split over the run. patience: evaluations without a better one after which
     training stops, 0 for never.
     """
@@ -51,7 +51,7 @@ class Plan:
                 raise SettingError(f"plan.{name} is one of {', '.join(sorted(allowed))}, not {getattr(self, name)!r}.")
         if self.accumulate < 1:
             raise SettingError(f"plan.accumulate counts micro-batches, at least 1; {self.accumulate} came.")
-        return Plan(**{**asdict(self), "device": device, "threads": self.threads or torch.get_num_threads()})
+        return Plan(**{**asdict(self), "device": device})
 
     def autocast(self) -> Any:
         """The context in which losses are computed."""

@@ -77,7 +77,7 @@ class Trainer:
     def run(self, method: Method, problem: Problem) -> Iterator[Tick]:
         """Let the method learn; yields a tick a step."""
         keep_freed_memory()
-        if self.plan.threads != torch.get_num_threads():
+        if self.plan.threads:
             torch.set_num_threads(self.plan.threads)
         self._began = time.monotonic()
         with contextlib.closing(self.log):
@@ -145,6 +145,9 @@ class Trainer:
             steps = max(1, round(steps * stage.share))
         evaluations = plan.evaluations if stage.judged and self.judge else 1
         running.lasts(steps or 1_000_000, evaluations)
+        if not plan.threads:
+            plan.threads = self._fitting_threads(running)
+            torch.set_num_threads(plan.threads)
         if plan.precision == "auto":
             plan.precision = "float32"
             if has_bfloat16(plan.device) and (steps is None or steps > 200) and self._trial(running, 3) > 2e-3:
@@ -158,6 +161,17 @@ class Trainer:
             steps = self._affordable(running, evaluations)
         running.lasts(steps, evaluations)
         self.log.write("events", {"event": "stage", "path": list(running.path), "steps": steps, "from": self.step})
+
+    def _fitting_threads(self, running: Running) -> int:
+        """One where steps are tiny and more threads do not pay: each parallel region then waits for one to wake up."""
+        most = torch.get_num_threads()
+        if most == 1 or self.plan.device != "cpu":
+            return most
+        times = {most: self._trial(running, 3)}
+        if times[most] < 1e-2:
+            torch.set_num_threads(1)
+            times[1] = self._trial(running, 3)
+        return min(times, key=lambda n: times[n] * (1.0 if n == 1 else 1.1))
 
     def _trial(self, running: Running, steps: int) -> float:
         """Median seconds of a step, over a few that leave no trace."""
