@@ -9,6 +9,8 @@ of a picture then depend on no other. Losses: Goodfellow et al. (2014), section 
 does not saturate; hinge as in Miyato et al.
 """
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -56,7 +58,7 @@ class Generator(nn.Module):
         self.first = (widths[0], sides[0], sides[0])
         self.project = nn.Linear(latent, widths[0] * sides[0] ** 2, bias=False)
         layers: list[nn.Module] = [nn.BatchNorm2d(widths[0]), nn.ReLU()]
-        for wide, narrow in zip(widths, widths[1:], strict=False):
+        for wide, narrow in pairwise(widths):
             layers += [nn.ConvTranspose2d(wide, narrow, 4, 2, 1, bias=False), nn.BatchNorm2d(narrow), nn.ReLU()]
         self.layers = nn.Sequential(*layers, nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1), nn.Tanh())
 
@@ -75,7 +77,7 @@ class Discriminator(nn.Module):
         sides = _sides(size)
         widths = [channels] + [width * 2**i for i in range(len(sides) - 1)]
         layers: list[nn.Module] = []
-        for i, (narrow, wide) in enumerate(zip(widths, widths[1:], strict=False)):
+        for i, (narrow, wide) in enumerate(pairwise(widths)):
             batch = norm == "batch" and i > 0  # not on the pixels: section 3 of the paper
             layers += [nn.Conv2d(narrow, wide, 4, 2, 1, bias=not batch)]
             layers += [nn.BatchNorm2d(wide)] * batch + [nn.LeakyReLU(0.2)]

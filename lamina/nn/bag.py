@@ -57,7 +57,8 @@ class Bag(nn.Module):
             return None
         if "pattern" not in seen:
             starts = torch.cat([offsets, offsets.new_tensor([len(words)])])
-            seen["pattern"] = Pattern(starts, words, self.vocab)
+            # .data: an alias that does not keep `words` itself alive, with which this would be forgotten
+            seen["pattern"] = Pattern(starts, words.data, self.vocab)
         return seen["pattern"]
 
     def __getstate__(self) -> dict[str, Any]:

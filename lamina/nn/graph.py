@@ -59,7 +59,7 @@ def propagate(adjacency: tuple | None, x: Float[Tensor, "nodes width"]) -> Float
 def segment_softmax(
     scores: Float[Tensor, "entries heads"], segments: Int[Tensor, " entries"], count: int
 ) -> Float[Tensor, "entries heads"]:
-    """exp(s_e) / Σ exp(s_f) over the entries f of e's segment; the largest is taken off first, so it cannot overflow."""
+    """exp(s_e) / Σ exp(s_f) over the entries f of e's segment; the largest is taken off first against overflow."""
     index = segments[:, None].expand_as(scores)
     top = scores.new_zeros(count, scores.shape[1])
     top = top.scatter_reduce(0, index, scores.detach(), "amax", include_self=False)

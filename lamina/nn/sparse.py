@@ -100,9 +100,7 @@ def _dots(pattern: Pattern, g: Tensor, x: Tensor, piece: int = 32_768) -> Tensor
 def _csr(pattern: Pattern, values: Tensor) -> Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse")  # "... in beta state"
-        return torch.sparse_csr_tensor(
-            pattern.starts, pattern.columns, values, pattern.shape, check_invariants=False
-        )
+        return torch.sparse_csr_tensor(pattern.starts, pattern.columns, values, pattern.shape, check_invariants=False)
 
 
 def _native(x: Tensor) -> bool:
