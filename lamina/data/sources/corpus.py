@@ -6,6 +6,7 @@ can be held out. Line breaks become \\n; a byte-order mark is obeyed and removed
 listed.
 """
 
+import importlib.util
 import json
 import re
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ from lamina.data.sources.frame import Table, TableColumn, some
 
 __all__ = ["Documents", "read", "sniff"]
 
+PAIRS_FROM = 300_000  # characters from which 4,096 byte pairs are learnt well
+
 SUFFIXES = {".txt": 0.5, ".text": 0.8, ".md": 0.9, ".markdown": 0.9, ".rst": 0.9}
 LINES = {".jsonl", ".ndjson"}
 WAYS = ("auto", "files", "blocks", "lines")
@@ -29,9 +32,15 @@ _BLANK = re.compile(r"\n(?:[ \t]*\n)+")
 
 @dataclass
 class Documents(TableColumn):
-    """A column of texts that knows the file each came from."""
+    """A column of texts that knows the file each came from, and the field that suits a language's texts."""
 
     paths: Sequence[str] | None = None
+
+    @property
+    def field(self) -> str:
+        """Byte pairs where there is text enough to learn them from and their library is installed, else bytes."""
+        enough = sum(map(len, self.values)) >= PAIRS_FROM
+        return "text(tokens=bpe)" if enough and importlib.util.find_spec("tokenizers") else "text(tokens=bytes)"
 
     def where(self, index: int) -> str:
         return super().where(index) if self.paths is None else str(self.paths[index])
