@@ -148,9 +148,9 @@ def classes(name: str, column: Any) -> list[Finding]:
 
 def duplicates(columns: Mapping[str, Any], splits: Mapping[str, np.ndarray] | None = None) -> list[Finding]:
     """Rows that repeat another row, and rows of one split that repeat rows of another."""
-    if not columns or not len(next(iter(columns.values()), ())):
-        return []
     group = groups_of_duplicates(columns)
+    if not len(group):
+        return []
     found = []
     extra = len(group) - int(group.max()) - 1
     if extra:
@@ -193,7 +193,9 @@ def _rows(column: Any, rows: np.ndarray, total: int | None = None) -> str:
     """'rows 12, 80, 81 of train.csv', the first ten; counted from 0 where the column knows no file."""
     total = len(rows) if total is None else total
     first = getattr(column, "first_row", None)
-    shown = ", ".join(str(int(r) + (first or 0)) for r in rows[:10]) + (", …" if total > 10 else "")
+    lines = getattr(column, "lines", None)
+    places = [int(r) + (first or 0) if lines is None else int(lines[r]) for r in rows[:10]]
+    shown = ", ".join(map(str, places)) + (", …" if total > 10 else "")
     source = getattr(column, "source", "")
     tail = f" of {source}" if source else ""
     return f"row{'s' if total > 1 else ''} {shown}{tail}" + ("" if first is not None else ", counted from 0")

@@ -48,6 +48,7 @@ class TableData:
         self.table, self.fields = table, fields
         self.name, self.inputs, self.targets, self.weight = table.source, list(inputs), list(targets), weight
         self.splits = {name: torch.as_tensor(rows, dtype=torch.long) for name, rows in splits.items()}
+        self.findings: list[Any] = []  # what a careful reader would remark on; see `lamina.data.checks`
         self.skipped: list[tuple[str, str]] = [(f"row {row}", reason) for row, reason in table.skipped]
         self._kinds: dict[str, list[str]] = {}  # kind -> the inputs that stand in it
         self._arrays: dict[str, Tensor] = {}
@@ -99,8 +100,9 @@ class TableData:
             kind = next((k for k in able if k in kinds), able[0] if not kinds else None)
             if kind is None:
                 raise SettingError(
-                    f"{reader} reads {', '.join(kinds)}; column {name!r} is {type(self.fields[name]).__name__.lower()} "
-                    f"and can be read as {', '.join(able)}. Take another --model, or leave it out: --set data.drop={name}"
+                    f"{reader} reads {', '.join(kinds)}; column {name!r} is "
+                    f"{type(self.fields[name]).__name__.lower()} and can be read as {', '.join(able)}. Take another "
+                    f"--model, or leave the column out: --set data.drop={name}"
                 )
             chosen.setdefault(kind, []).append(name)
         if chosen != self._kinds:
@@ -132,7 +134,7 @@ class TableData:
         return found
 
     def _leave_out(self, column: TableColumn, unread: list[tuple[int, str]]) -> None:
-        """Rows whose picture cannot be read are listed and belong to no split; too many of them is an error."""
+        """List rows whose picture cannot be read and take them from the splits; too many of them is an error."""
         if len(unread) > max(1, 0.1 * len(column.values)):
             shown = "; ".join(f"{column.where(i)}: {why}" for i, why in unread[:3])
             raise DataError(
@@ -144,7 +146,7 @@ class TableData:
         self.splits = {name: rows[~torch.isin(rows, bad)] for name, rows in self.splits.items()}
 
     def features(self, split: str) -> np.ndarray:
-        """The inputs of a split as one matrix of numbers, for simple baselines: categories as 0 and 1, pictures flat."""
+        """The inputs of a split as a matrix of numbers, for simple baselines: categories as 0 and 1, pictures flat."""
         rows = self.splits[split]
         parts: list[np.ndarray] = []
         for kind, value in self._arrays.items():
@@ -197,13 +199,19 @@ class TableData:
             self._arrays["sample_weight"] = torch.as_tensor(values / (base or 1.0))
         return self._arrays["sample_weight"]
 
-    def stream(self, split: str) -> Tensor:
-        """The tokens of a split's documents, end to end, each closed by the field's end token."""
+    def documents(self, split: str) -> tuple[list[Tensor], list[str]]:
+        """The texts of a split: tokens, and as they were written."""
         (name,) = self.inputs
-        flat, offsets = self._arrays["text"], self._arrays["text_offsets"]
-        end = torch.tensor([self.fields[name].end], dtype=flat.dtype)
-        pieces = [p for i in self.splits[split].tolist() for p in (flat[offsets[i] : offsets[i + 1]], end)]
-        return torch.cat(pieces) if pieces else flat[:0]
+        flat, offsets = self._arrays["text"], self._arrays["text_offsets"].tolist()
+        rows, values = self.splits[split].tolist(), self.table[name].values
+        return [flat[offsets[i] : offsets[i + 1]] for i in rows], [str(values[i] or "") for i in rows]
+
+    def stream(self, split: str) -> Tensor:
+        """The tokens of a split's documents, end to end, each after the sign that ends the one before."""
+        (name,) = self.inputs
+        documents, _ = self.documents(split)
+        end = torch.tensor([self.fields[name].end], dtype=self._arrays["text"].dtype)
+        return torch.cat([end, *(piece for document in documents for piece in (document, end))])
 
     def feed(
         self,

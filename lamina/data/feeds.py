@@ -42,12 +42,13 @@ class Rows(_Stateless):
             raise SettingError("There is no row to learn from: the split is empty.")
         self._data, self._rows, self._seed, self._augment = data, rows, seed, augment
         self.batch = min(batch, len(rows)) if batch else len(rows)
-        self.length: int = len(rows) // self.batch
+        self._epoch_steps = len(rows) // self.batch
+        self.length: int | None = self._epoch_steps
         self._epoch, self._order = -1, rows
 
     def next(self, step: int, parts: int = 1) -> Sequence[Batch]:
         """The batch of a step."""
-        epoch, index = divmod(step, self.length)
+        epoch, index = divmod(step, self._epoch_steps)
         if epoch != self._epoch:
             order = torch.randperm(len(self._rows), generator=generator(self._seed, "epoch", epoch))
             self._epoch, self._order = epoch, self._rows[order]
@@ -69,12 +70,13 @@ class Windows(_Stateless):
             raise SettingError(f"A text of {len(stream)} tokens has nothing to predict.")
         self.window = min(length, len(stream) - 1)
         self._stream, self._seed, self.batch = stream, seed, batch
-        self.length: int = max(1, len(stream) // (self.window * batch))
+        self._epoch_steps = max(1, len(stream) // (self.window * batch))
+        self.length: int | None = self._epoch_steps
         self._span = torch.arange(self.window + 1)
 
     def next(self, step: int, parts: int = 1) -> Sequence[Batch]:
-        """The batch of a step: epoch by epoch, an own offset and order of windows, so each token comes once an epoch."""
-        epoch, index = divmod(step, self.length)
+        """The batch of a step; epoch by epoch an own offset and order of windows, so each token comes once an epoch."""
+        epoch, index = divmod(step, self._epoch_steps)
         source = generator(self._seed, "windows", epoch)
         last = len(self._stream) - self.window - 1
         offset = int(torch.randint(min(self.window, last + 1), (), generator=source))

@@ -1,23 +1,24 @@
 """From what a user calls a source to a data set: found, read, typed, split, encoded."""
 
-import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lamina.core import names
 from lamina.core.errors import DataError, SettingError, did_you_mean
-from lamina.core.settings import check
+from lamina.core.settings import arguments, check
 from lamina.core.settings import split as split_settings
-from lamina.data import checks, splits
+from lamina.data import checks, loader, splits
 from lamina.data.dataset import TableData
+from lamina.data.reading import appended, keywords, read
 from lamina.data.sources.table import Table, TableColumn
 from lamina.fields import guess
 
-__all__ = ["Roles", "dataset", "read", "reopen"]
+__all__ = ["Roles", "choices", "dataset", "reopen"]
+
+MOST_INPUTS = 20_000
 
 
 @dataclass
@@ -31,56 +32,32 @@ class Roles:
     notes: list[str] = field(default_factory=list)
 
 
-# --------------------------------------------------------------------------------------------------------- reading
-
-
-def read(source: Any, **settings: Any) -> tuple[Any, str | None]:
-    """What a source holds, and the column it suggests as target.
-
-    source: a path, the name of a built-in set, `gym:ID`, or an object (frame, arrays, records, graph).
-    """
-    if not isinstance(source, str | Path):
-        return _object(source, settings), None
-    text = str(source)
-    if text.startswith("gym:"):
-        from lamina.data import acting, environment
-
-        return acting.ActingData(environment.open(text, **settings)), None
-    if not Path(text).exists() and "/" not in text and "." not in text:
-        module = importlib.import_module(names.find("data/builtin", text).entry.module)
-        return module.read(**settings), getattr(module, "TARGET", None)
-    scores = {}
-    for entry in names.shelf("data/sources").values():
-        module = importlib.import_module(entry.module)
-        if hasattr(module, "sniff"):
-            scores[entry.name] = (module.sniff(Path(text)) if Path(text).exists() else 0.0, module)
-    best = max(scores, key=lambda name: scores[name][0])
-    score, module = scores[best]
-    if Path(text).exists() and not score:
-        raise DataError(
-            f"{text} is nothing that can be read: neither a table (CSV, TSV, JSON lines, Parquet), a folder of pictures, "
-            "a text nor a graph (nodes.csv and edges.csv)."
-        )
-    module = module if score else scores["table"][1]  # whose message about a missing path is the one to give
-    return module.read(Path(text), **_taken(module.read, settings, text)), getattr(module, "TARGET", None)
-
-
-def _taken(reader: Any, settings: dict[str, Any], source: str) -> dict[str, Any]:
-    try:
-        return check(reader, settings)
-    except SettingError as error:
-        raise SettingError(f"Reading {source}: {error}") from error
-
-
-def _object(source: Any, settings: dict[str, Any]) -> Any:
-    from lamina.data.sources import frame, graph
-
-    if hasattr(source, "nodes") and hasattr(source, "edges"):
-        return graph.read(source, **settings)
-    return frame.read(source, **settings)
-
-
 # ---------------------------------------------------------------------------------------------------------- typing
+
+
+def choices(
+    *,
+    drop: Sequence[str] = (),
+    inputs: Sequence[str] = (),
+    types: Mapping[str, Any] | None = None,
+    weight: str | None = None,
+    group: str | None = None,
+    time: str | None = None,
+    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1),
+    duplicates: str = "together",
+    **settings: Any,
+) -> dict[str, Any]:
+    """What may be said about the columns; the rest are settings of the reader (encoding, …) or of fields (size, …).
+
+    Args:
+        drop: columns to leave out. inputs: the only ones to take. types: column -> field, where the guess is wrong,
+            such as 'category' or 'image(size=28)'.
+        weight: column of sample weights. group: rows with equal values stay on one side. time: the latest rows test.
+        fractions: shares of train, valid and test. duplicates: equal rows stay 'together', or are 'ignored'.
+    """
+    if duplicates not in ("together", "ignored"):
+        raise SettingError(f"data.duplicates is together or ignored, but {duplicates!r} came.")
+    return dict(locals())
 
 
 def dataset(
@@ -91,55 +68,89 @@ def dataset(
     valid: Any = None,
     test: Any = None,
     seed: int = 0,
-    drop: Sequence[str] = (),
-    inputs: Sequence[str] = (),
-    types: Mapping[str, Any] | None = None,
-    weight: str | None = None,
-    group: str | None = None,
-    time: str | None = None,
-    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1),
-    duplicates: str = "together",
-    **settings: Any,
+    **options: Any,
 ) -> tuple[Any, list[str]]:
     """A data set and what was inferred on the way, a sentence each.
 
     Args:
         target: column(s) asked for; None takes what the source suggests. asks: whether the task has a target at all.
-        valid, test: sources of the user's own splits.
-        drop: columns to leave out. inputs: the only ones to take. types: column -> field, where the guess is wrong.
-        weight: column of sample weights. group: rows with equal values stay on one side. time: the latest rows test.
-        fractions: shares of train, valid and test. duplicates: equal rows stay 'together', or are 'ignored'.
-        settings: keywords of the source's reader (encoding, delimiter, …).
+        valid, test: sources of the user's own splits. options: see `choices`.
     """
-    opened, suggested = read(source, **settings)
+    asked = choices(**check(choices, options))
+    settings = asked.pop("settings")
+    if loader.is_loader(source):
+        return loader.dataset(source, valid=valid, test=test, options=options)
+    takes = keywords(source)
+    reading = {k: v for k, v in settings.items() if k in takes}
+    shaping = {k: v for k, v in settings.items() if k not in takes}
+    opened, suggested = read(source, **reading)
     if not hasattr(opened, "columns"):  # an environment is its own data set
         return opened, list(opened.environment.notes)
-    table = opened
-    if valid is not None or test is not None:
-        table = _appended(table, {"valid": valid, "test": test}, settings)
+    table = opened if valid is None and test is None else appended(opened, {"valid": valid, "test": test}, reading)
+    targets = _targets(table, target, suggested if asks else None)
+    types, weight, group, time = asked["types"] or {}, asked["weight"], asked["group"], asked["time"]
+    used: dict[str, Any] = {"--target": targets} | {f"data.{k}": asked[k] for k in ("drop", "inputs")}
+    used |= {"data.types": types} | {f"data.{k}": [asked[k]] for k in ("weight", "group", "time") if asked[k]}
     columns = list(table.columns)
-    asked = [target] if isinstance(target, str) else list(target or ([suggested] if suggested and asks else []))
-    targets = [t.strip() for one in asked for t in (one.split(",") if one not in columns else [one])]
-    used: dict[str, Any] = {"--target": targets, "data.drop": drop, "data.inputs": inputs, "data.types": types or {}}
-    used |= {f"data.{k}": [v] for k, v in {"weight": weight, "group": group, "time": time}.items() if v}
     _known(used, columns, table.source)
-    apart = {*targets, *drop, *(c for c in (weight, group, time, "split", suggested if not asks else None) if c)}
-    if group and group in inputs:
+    apart = {*targets, *asked["drop"]}
+    apart |= {c for c in (weight, group, time, "split", suggested if not asks else None) if c}
+    if group and group in asked["inputs"]:
         apart.discard(group)
-    wanted = [c for c in columns if c not in apart and (not inputs or c in inputs)]
-    roles = _typed(table, targets, wanted, types or {}, suggested=not target and asks)
+    wanted = [c for c in columns if c not in apart and (not asked["inputs"] or c in asked["inputs"])]
+    _not_too_many(table, wanted)
+    roles = _typed(table, targets, wanted, types, suggested=not target and asks)
     roles.weight = weight
-    fields = {name: _field(name, kind) for name, kind in roles.types.items()}
+    fields = _fields(roles.types, shaping, takes)
     table, dropped = _with_answers(table, roles, fields)
     roles.notes += dropped
-    rows = _split(table, roles, fields, seed=seed, group=group, time=time, fractions=fractions, duplicates=duplicates)
+    how = {k: asked[k] for k in ("group", "time", "fractions", "duplicates")}
+    rows = _split(table, roles, fields, seed=seed, **how)
+    found = _inspected(table, roles, fields, rows, seed)
     made = _make(table, fields, roles, rows)
+    made.findings = found
     made.fit()
     return made, [*table.notes, *roles.notes]
 
 
+def _targets(table: Table, target: str | Sequence[str] | None, suggested: str | None) -> list[str]:
+    """The columns asked for; a name with a comma in it is several, unless a column is called so."""
+    asked = [target] if isinstance(target, str) else list(target or ([suggested] if suggested else []))
+    found = [t.strip() for one in asked for t in (one.split(",") if one not in table.columns else [one])]
+    if len(set(found)) < len(found):
+        raise SettingError(f"--target names {', '.join(found)}: each column once.")
+    return found
+
+
+def _not_too_many(table: Table, wanted: list[str]) -> None:
+    if len(wanted) > MOST_INPUTS:
+        raise DataError(
+            f"{table.source or 'The table'} has {len(wanted):,} input columns (for {table.rows:,} rows), and at most "
+            f"{MOST_INPUTS:,} are learnt from. Name those that matter, --set data.inputs=A,B,C, or turn the table "
+            "around if rows and columns are swapped."
+        )
+
+
+def _inspected(
+    table: Table, roles: Roles, fields: Mapping[str, Any], rows: Mapping[str, np.ndarray], seed: int
+) -> list[checks.Finding]:
+    """What a careful reader would remark on; an error ends the fit."""
+    columns = {name: table[name] for name in [*roles.inputs, *roles.targets]}
+    given = rows if "split" in table.columns else None
+    found: list[checks.Finding] = []
+    asked: list[str | None] = [*roles.targets] or [None]
+    for name in asked:
+        mine = {k: c for k, c in columns.items() if k == name or k not in roles.targets}
+        numeric = hasattr(fields[name], "deviation") if name else None
+        found += [f for f in checks.inspect(mine, name, splits=given, numeric=numeric, seed=seed) if f not in found]
+    wrong = [str(f) for f in found if f.level == "error"]
+    if wrong:
+        raise DataError(f"{table.source or 'The table'}: {' '.join(wrong)}")
+    return found
+
+
 def _make(table: Table, fields: dict[str, Any], roles: Roles, rows: Mapping[str, np.ndarray]) -> TableData:
-    kind = TableData
+    kind: type[TableData] = TableData
     if getattr(table, "edges", None) is not None:
         from lamina.data.graph import GraphData
 
@@ -190,45 +201,33 @@ def _few(columns: list[str]) -> str:
     return ", ".join(columns[:8]) + (f" and {len(columns) - 8} more" if len(columns) > 8 else "")
 
 
-def _field(name: str, kind: Any) -> Any:
+def _fields(types: Mapping[str, Any], shaping: Mapping[str, Any], reader: Sequence[str]) -> dict[str, Any]:
+    """A field for each column. shaping: arguments for whichever of them take it, such as size of every picture."""
+    made = {name: _field(name, kind, {}) for name, kind in types.items()}
+    takes = {name: [k for k in arguments(type(field)) if k != "name"] for name, field in made.items()}
+    for key in shaping:
+        if not any(key in own for own in takes.values()):
+            known = list(dict.fromkeys([*arguments(choices), *reader, *(k for own in takes.values() for k in own)]))
+            raise SettingError(
+                f"--set data.{key}: neither the reader nor a field here has a setting {key!r}."
+                f"{did_you_mean(key, known)} There are {', '.join(k for k in known if k != 'settings')}."
+            )
+    for name, kind in types.items():
+        own = {k: v for k, v in shaping.items() if k in takes[name]}
+        made[name] = _field(name, kind, own) if own else made[name]
+    return made
+
+
+def _field(name: str, kind: Any, more: Mapping[str, Any]) -> Any:
     if not isinstance(kind, str):
-        return kind(name) if isinstance(kind, type) else kind
+        return kind(name, **more) if isinstance(kind, type) else kind
     stem, _, rest = kind.partition("(")
-    made = guess.fields().get(stem) or names.load("fields", stem)[0]
-    own = split_settings([p for p in rest.rstrip(")").split(";") if p], {"field": made})["field"]
-    return made(name, **own)
+    made: Any = guess.fields().get(stem) or names.load("fields", stem)[0]
+    said = split_settings([p for p in rest.rstrip(")").split(";") if p], {"field": made})["field"]
+    return made(name, **check(made, {**more, **said}))
 
 
 # --------------------------------------------------------------------------------------------------------- rows
-
-
-def _appended(table: Table, others: Mapping[str, Any], settings: dict[str, Any]) -> Table:
-    """The tables below each other, with a `split` column that says which is which."""
-    parts = {"train": table}
-    for split, source in others.items():
-        if source is not None:
-            other, _ = read(source, **settings)
-            lacking = [c for c in table.columns if c not in other.columns and c != "split"]
-            if lacking:
-                raise DataError(
-                    f"--{split} {other.source} lacks the column{'s' if len(lacking) > 1 else ''} {_few(lacking)} that "
-                    f"{table.source} has. Both need the same columns."
-                )
-            parts[split] = other
-    columns = {}
-    for name in table.columns:
-        if name != "split":
-            values = [v for part in parts.values() for v in part[name].values]
-            lines = [line for part in parts.values() for line in _lines(part[name])]
-            columns[name] = TableColumn(name, values, " + ".join(p.source for p in parts.values()), 0, lines)
-    split = [name for name, part in parts.items() for _ in range(part.rows)]
-    columns["split"] = TableColumn("split", split, table.source, 0)
-    skipped = [row for part in parts.values() for row in part.skipped]
-    return Table(columns, len(split), table.source, 0, skipped, list(table.notes))
-
-
-def _lines(column: TableColumn) -> Sequence[int]:
-    return column.lines if column.lines is not None else range(column.first_row, column.first_row + len(column.values))
 
 
 def _with_answers(table: Table, roles: Roles, fields: Mapping[str, Any]) -> tuple[Table, list[str]]:
@@ -270,15 +269,13 @@ def _split(
     groups = np.asarray([str(v) for v in table[group].values]) if group else None
     if groups is None and given is None and time is None and duplicates == "together":
         columns = {n: table[n] for n in roles.inputs}
-        if all(hasattr(c.values, "__len__") and not hasattr(_first(c), "shape") for c in columns.values()):
+        named = {f.column for f in checks.identifiers(columns)}
+        columns = {n: c for n, c in columns.items() if n not in named}
+        if columns and all(hasattr(c.values, "__len__") and not hasattr(_first(c), "shape") for c in columns.values()):
             found = checks.groups_of_duplicates(columns)
             if len(np.unique(found)) < table.rows:
-                groups = found
-                extra = table.rows - len(np.unique(found))
-                roles.notes.append(
-                    f"{extra} rows repeat others; repeats stay on one side (--set data.duplicates=ignored)"
-                )
-    target = None
+                groups = found  # said by the finding about repeated rows
+    target: Any = None
     if roles.targets:
         target = np.asarray([str(v) for v in table[roles.targets[0]].values], dtype=object)
         if hasattr(fields[roles.targets[0]], "deviation"):
@@ -305,6 +302,8 @@ def reopen(source: Any, like: Mapping[str, Any], fields: dict[str, Any], **setti
 
     like: the run's inputs, targets and weight.
     """
+    if loader.is_loader(source):
+        return loader.reopen(source, fields)
     table, _ = read(source, **settings)
     if not hasattr(table, "columns"):
         return table

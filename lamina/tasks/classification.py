@@ -6,15 +6,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lamina.core.calls import call, on_device
-from lamina.core.errors import DataError
+from lamina.core.calls import call
+from lamina.core.errors import DataError, ShapeError
 from lamina.core.protocols import Batch, Field
 from lamina.metrics import baselines
-from lamina.metrics.classification import classification
+from lamina.metrics.classification import BETTER, classification
 from lamina.metrics.value import Value
 from lamina.nn import losses
+from lamina.tasks._passes import over, some, sure
 
 __all__ = ["Classification"]
+
+DETAILED = 20  # classes up to which a file of answers holds the probability of each
 
 
 class Classification:
@@ -24,7 +27,8 @@ class Classification:
         target, field: the column asked for and its type.
         loss: cross_entropy or focal. smoothing: share of the target spread over all classes.
         balance: weigh classes inversely to how often they come.
-        select: the metric that picks the best weights; auto takes AUROC where one of two classes is rare, else accuracy.
+        select: the metric that picks the best weights; auto takes AUROC where one of two classes is rare, else
+            accuracy.
     """
 
     def __init__(
@@ -41,12 +45,12 @@ class Classification:
         self.names = [str(name) for name in field.labels]
         if len(self.names) < 2:
             raise DataError(
-                f"Column {target!r} holds one class only ({', '.join(map(repr, self.names)) or 'none'}): there is nothing "
-                "to tell apart. Give rows of other classes too, or another --target."
+                f"Column {target!r} holds one class only ({', '.join(map(repr, self.names)) or 'none'}): there is "
+                "nothing to tell apart. Give rows of other classes too, or another --target."
             )
         counts = torch.tensor(getattr(field, "counts", None) or [1.0] * len(self.names), dtype=torch.float)
         rare = len(self.names) == 2 and float(counts.min() / counts.sum()) < 0.2
-        self.metric = ("auroc" if rare else "accuracy") if select == "auto" else select
+        self.metric = ("auroc" if rare else "accuracy") if select == "auto" else sure(select, BETTER, "classification")
         options: dict[str, Any] = {"smoothing": smoothing} if smoothing else {}
         if balance:
             options["class_weight"] = counts.sum() / (len(counts) * counts.clamp(min=1))
@@ -78,7 +82,7 @@ class Classification:
         return {}
 
     def loss(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """outputs: (batch, classes), or (batch, members, classes) of an ensemble whose members learn each for itself."""
+        """outputs: (batch, classes), or (batch, members, classes) of an ensemble whose members each learn alone."""
         target, weight = batch[self.key], batch.get("sample_weight")
         if "rows" in batch:  # a graph: the nodes that count
             outputs, target = outputs[batch["rows"]], target[batch["rows"]]
@@ -92,26 +96,42 @@ class Classification:
 
     def predict(self, model: nn.Module, batch: Batch, rng: Any = None) -> dict[str, Tensor]:
         """Probabilities (batch, classes)."""
-        outputs = call(model, batch)
+        return self.answer(call(model, batch), batch)
+
+    def answer(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Probabilities of what the network gave."""
+        if outputs.ndim < 2 or outputs.shape[-1] != len(self.names):
+            raise ShapeError(
+                f"{self.target!r} has {len(self.names)} classes ({some(self.names)}), and the network gives outputs of "
+                f"shape {tuple(outputs.shape)}. Let it give (batch, {len(self.names)}): a score for each class."
+            )
         outputs = outputs[batch["rows"]] if "rows" in batch else outputs
-        return {"probabilities": outputs.float().softmax(-1)}
+        probabilities = outputs.float().softmax(-1)
+        return {"probabilities": probabilities.mean(1) if probabilities.ndim == 3 else probabilities}
 
     def decode(self, raw: Mapping[str, Tensor]) -> dict[str, list[Any]]:
         """Columns for a person: the class and how sure."""
         best = raw["probabilities"].max(-1)
-        return {self.target: self.field.decode(best.indices), "confidence": [round(v, 4) for v in best.values.tolist()]}
+        confidence = [round(v, 4) for v in best.values.tolist()]
+        return {self.target: self.field.decode(best.indices), "confidence": confidence}
+
+    def details(self, raw: Mapping[str, Tensor]) -> dict[str, list[Any]]:
+        """More columns for a file: the probability of each class, where there are at most 20."""
+        if len(self.names) > DETAILED:
+            return {}
+        columns = raw["probabilities"].double().T.tolist()
+        return {f"p({n})": [round(v, 6) for v in column] for n, column in zip(self.names, columns, strict=True)}
 
     def evaluate(self, model: nn.Module, data: Any, split: str, *, intervals: bool = True) -> dict[str, Value]:
         """Metrics over a whole split."""
-        scores, targets, weights = [], [], []
-        for batch in data.batches(self.sampler(model), split=split, batch=1024):
-            scores.append(self.predict(model, on_device(batch, model))["probabilities"].cpu())
-            rows = batch.get("rows", slice(None))
-            targets.append(batch[self.key][rows])
-            if "sample_weight" in batch:
-                weights.append(batch["sample_weight"][rows])
-        weight = torch.cat(weights) if weights else None
-        return classification(torch.cat(scores), torch.cat(targets), weight, self.names, intervals=intervals)
+        raw, targets, weight = over(self, model, data, split, [self.key], 1024)
+        return self.measure(raw, targets[self.key], weight, intervals=intervals)
+
+    def measure(
+        self, raw: Mapping[str, Tensor], target: Tensor, weight: Tensor | None, *, intervals: bool = True
+    ) -> dict[str, Value]:
+        """Metrics of answers beside the truth."""
+        return classification(raw["probabilities"], target, weight, self.names, intervals=intervals)
 
     def baseline(self, data: Any, split: str) -> dict[str, dict[str, Value]]:
         """What guessing the commonest class, and a linear model, reach on the split."""

@@ -7,12 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lamina.core.calls import call, on_device
+from lamina.core.calls import call
+from lamina.core.errors import ShapeError
 from lamina.core.protocols import Batch, Field
 from lamina.metrics import baselines
-from lamina.metrics.regression import regression
+from lamina.metrics.regression import BETTER, regression
 from lamina.metrics.value import Value
 from lamina.nn import losses
+from lamina.tasks._passes import over, sure
 
 __all__ = ["Regression"]
 
@@ -27,7 +29,8 @@ class Regression:
     """
 
     def __init__(self, target: str, field: Any, *, loss: str = "mse", select: str = "r2"):
-        self.target, self.field, self.key, self.metric = target, field, f"target.{target}", select
+        self.target, self.field, self.key = target, field, f"target.{target}"
+        self.metric = sure(select, BETTER, "regression")
         self._name, self._loss = loss, losses.create(loss)
 
     @classmethod
@@ -68,8 +71,18 @@ class Regression:
 
     def predict(self, model: nn.Module, batch: Batch, rng: Any = None) -> dict[str, Tensor]:
         """Standardised numbers (batch,)."""
-        outputs = call(model, batch).float().squeeze(-1)
-        return {"number": outputs[batch["rows"]] if "rows" in batch else outputs}
+        return self.answer(call(model, batch), batch)
+
+    def answer(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Numbers of what the network gave; the members of an ensemble are averaged."""
+        if outputs.ndim < 2 or outputs.shape[-1] != 1:
+            raise ShapeError(
+                f"{self.target!r} is one number a sample, and the network gives outputs of shape "
+                f"{tuple(outputs.shape)}. Let it give (batch, 1)."
+            )
+        outputs = outputs.float().squeeze(-1)
+        outputs = outputs[batch["rows"]] if "rows" in batch else outputs
+        return {"number": outputs.mean(1) if outputs.ndim == 2 else outputs}
 
     def decode(self, raw: Mapping[str, Tensor]) -> dict[str, list[Any]]:
         """The number in its own unit."""
@@ -77,15 +90,14 @@ class Regression:
 
     def evaluate(self, model: nn.Module, data: Any, split: str, *, intervals: bool = True) -> dict[str, Value]:
         """Metrics over a whole split, in the column's unit."""
-        numbers, targets, weights = [], [], []
-        for batch in data.batches(self.sampler(model), split=split, batch=4096):
-            numbers.append(self.predict(model, on_device(batch, model))["number"].cpu())
-            rows = batch.get("rows", slice(None))
-            targets.append(batch[self.key][rows])
-            if "sample_weight" in batch:
-                weights.append(batch["sample_weight"][rows])
-        weight = torch.cat(weights) if weights else None
-        return regression(self._unit(torch.cat(numbers)), self._unit(torch.cat(targets)), weight, intervals=intervals)
+        raw, targets, weight = over(self, model, data, split, [self.key], 4096)
+        return self.measure(raw, targets[self.key], weight, intervals=intervals)
+
+    def measure(
+        self, raw: Mapping[str, Tensor], target: Tensor, weight: Tensor | None, *, intervals: bool = True
+    ) -> dict[str, Value]:
+        """Metrics of answers beside the truth."""
+        return regression(self._unit(raw["number"]), self._unit(target), weight, intervals=intervals)
 
     def _unit(self, values: Tensor) -> np.ndarray:
         return np.asarray(self.field.decode(values), dtype=np.float64)

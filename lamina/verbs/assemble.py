@@ -4,6 +4,7 @@ import copy
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import safetensors.torch
@@ -11,11 +12,12 @@ import torch
 from torch import nn
 
 from lamina.core import calls, names, settings
-from lamina.core.errors import RunError, SettingError
+from lamina.core.errors import RunError, SettingError, ShapeError, UserError
 from lamina.core.protocols import Dataset, Problem, Task
 from lamina.core.seeds import mix
 from lamina.data import opening
 from lamina.metrics import names as metric_names
+from lamina.tasks._own import Own
 from lamina.train.plan import Plan
 from lamina.verbs.run import Run
 
@@ -67,41 +69,50 @@ def assemble(
     method: Any = None,
     valid: Any = None,
     test: Any = None,
-    weights: str | None = None,
+    weights: Any = None,
     pairs: list[str] | None = None,
     given: Mapping[str, Mapping[str, Any]] | None = None,
     device: str = "auto",
     seed: int = 0,
+    own: Mapping[str, Any] | None = None,
 ) -> Assembly:
     """Open the data, infer what was not said, build task, network and method.
 
     pairs: KEY=VALUE as the shell gives them. given: room -> settings, typed, as Python gives them.
+    own: somebody's own `loss` and `metrics`.
     """
-    rooms: dict[str, Any] = {"data": opening.dataset, "plan": Plan}
+    rooms: dict[str, Any] = {"data": opening.choices, "plan": Plan}
     chosen: dict[str, Any] = {}
     for room, asked in (("tasks", task), ("models", model), ("methods", method)):
         if isinstance(asked, str):
             chosen[room] = names.load(room, asked)
+        elif inspect.isclass(asked):
+            chosen[room] = (asked, {})
+        if room in chosen:
             rooms[room[:-1]] = chosen[room][0]
     # settings of rooms that are only known once the data are open are taken up then
     early, late = _apart(pairs or [], rooms)
-    own = {room: dict(values) for room, values in (given or {}).items()}
+    mine = {room: dict(values) for room, values in (given or {}).items()}
     for room, values in settings.split(early, rooms).items():
-        own.setdefault(room, {}).update(values)
-    asks = getattr(chosen.get("tasks", (None,))[0], "ASKS", True) if task is not None else True
+        mine.setdefault(room, {}).update(values)
+    asks = getattr(chosen.get("tasks", (task,))[0], "ASKS", True)
     data, notes = opening.dataset(
-        source, target=target, asks=asks, valid=valid, test=test, seed=seed,
-        **settings.check(_open_keywords, own.get("data", {})),
-    )  # fmt: skip
+        source, target=target, asks=asks, valid=valid, test=test, seed=seed, **mine.get("data", {})
+    )
     kinds = data.kinds()
     if "tasks" not in chosen:
         chosen["tasks"] = _infer_task(data) if task is None else (type(task), {})
-        notes.append(f"task {_called(chosen['tasks'][0])}: {_why(data)} (--task)")
+        if task is None:
+            notes.append(f"task {_called(chosen['tasks'][0])}: {_why(data)} (--task)")
     rooms["task"] = chosen["tasks"][0]
-    late = _settle(late, rooms, own, "task")
+    late = _settle(late, rooms, mine, "task")
+    functions = own or {}
+    select = _selected(mine, functions)
     made_task = task
-    if task is None or isinstance(task, str):
-        made_task = _task(chosen["tasks"], data.fields, data.inputs, data.targets, own.get("task", {}))
+    if task is None or isinstance(task, str) or inspect.isclass(task):
+        made_task = _task(chosen["tasks"], data.fields, data.inputs, data.targets, mine.get("task", {}))
+    if functions:
+        made_task = Own(made_task, functions.get("loss"), functions.get("metrics") or (), select=select)
     names_of = {"task": task if isinstance(task, str) else _called(chosen["tasks"][0])}
     if model is None:
         model = made_task.model(kinds)
@@ -115,24 +126,56 @@ def assemble(
         if room in chosen:
             rooms[room[:-1]] = chosen[room][0]
     for room, values in settings.split(late, rooms).items():
-        own.setdefault(room, {}).update(values)
-    plan = Plan(**settings.check(Plan, {**own.get("plan", {}), **({"device": device} if device != "auto" else {})}))
+        mine.setdefault(room, {}).update(values)
+    plan = Plan(**settings.check(Plan, {**mine.get("plan", {}), **({"device": device} if device != "auto" else {})}))
+    plan.settled()  # refuses what the machine lacks before anything is written
     sizes = {**data.sizes(), **made_task.sizes()}
-    made, create = _model(model, chosen.get("models"), sizes, own.get("model", {}), seed)
+    made, create = _model(model, chosen.get("models"), sizes, mine.get("model", {}), seed)
     data.prepare(calls.reads(made), type(made).__name__)
+    if not isinstance(model, str) or ":" in model:
+        _tried(made, made_task, data)
     if weights is not None:
         _load(made, weights)
     made_method = method
-    if isinstance(method, str):
+    if "methods" in chosen:
         kind, variant = chosen["methods"]
-        made_method = kind(**{**variant, **settings.check(kind, own.get("method", {}))})
-    names_of["model"] = model if isinstance(model, str) else _called(type(model))
-    names_of["method"] = method if isinstance(method, str) else _called(type(method))
-    return Assembly(data, made_task, made, made_method, plan, names_of, own, notes, create)
+        made_method = kind(**{**variant, **settings.check(kind, mine.get("method", {}))})
+    names_of["model"] = model if isinstance(model, str) else _called(type(made))
+    names_of["method"] = method if isinstance(method, str) else _called(type(made_method))
+    return Assembly(data, made_task, made, made_method, plan, names_of, mine, notes, create)
 
 
-def _open_keywords(**keywords: Any) -> None:
-    """Stands for `opening.dataset`, whose reader takes keywords of its own."""
+def _selected(mine: dict[str, dict[str, Any]], functions: Mapping[str, Any]) -> str | None:
+    """The metric that picks the best, where it is one of one's own, which the task itself does not know."""
+    known = [getattr(g, "__name__", type(g).__name__) for g in functions.get("metrics") or ()]
+    if mine.get("task", {}).get("select") in known:
+        return mine["task"].pop("select")
+    return None
+
+
+def _tried(model: nn.Module, task: Any, data: Any) -> None:
+    """Try somebody's own network and loss on two samples, so that what does not fit is said before step 1."""
+    split = next(iter(data.splits), None)
+    if split is None or not hasattr(task, "predict"):
+        return
+    was = model.training
+    model.eval()
+    batch = calls.on_device(next(iter(data.batches(task.sampler(model), split=split, batch=2))), model)
+    shapes = ", ".join(f"{k} {tuple(v.shape)}" for k, v in batch.items() if k in calls.KINDS)
+    try:
+        with torch.no_grad():
+            outputs = calls.call(model, batch)
+            task.predict(model, batch)
+            task.loss(outputs, batch)
+    except UserError:
+        raise
+    except Exception as error:
+        raise ShapeError(
+            f"{type(model).__name__} and its loss were tried on two samples ({shapes}) and failed with "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    finally:
+        model.train(was)
 
 
 def _apart(pairs: list[str], rooms: Mapping[str, Any]) -> tuple[list[str], list[str]]:
@@ -190,7 +233,9 @@ def _infer_task(data: Dataset) -> tuple[Any, dict[str, Any]]:
     return names.load("tasks", best)
 
 
-def _task(chosen: Any, fields: Mapping[str, Any], inputs: list[str], targets: list[str], own: Mapping[str, Any]) -> Task:
+def _task(
+    chosen: Any, fields: Mapping[str, Any], inputs: list[str], targets: list[str], own: Mapping[str, Any]
+) -> Task:
     kind, variant = chosen
     keywords = {**variant, **settings.check(kind, own)}
     if not getattr(kind, "ASKS", True):
@@ -208,9 +253,11 @@ def _model(
 ) -> tuple[nn.Module, Any]:
     if isinstance(asked, nn.Module):
         return asked, lambda **more: copy.deepcopy(asked)
-    kind, variant = chosen if chosen else (asked, {})
+    kind, variant = chosen
     takes = inspect.signature(kind).parameters
     fitting = {k: v for k, v in sizes.items() if k in takes}
+    if "classes" in takes and "outputs" not in takes and "classes" not in sizes and "outputs" in sizes:
+        fitting["classes"] = sizes["outputs"]  # several targets: scores and numbers side by side
     keywords = {**variant, **fitting, **settings.check(kind, own)}
 
     def create(**more: Any) -> nn.Module:
@@ -220,11 +267,11 @@ def _model(
     return create(), create
 
 
-def _load(model: nn.Module, weights: str) -> None:
+def _load(model: nn.Module, weights: Any) -> None:
     from lamina.models._weights import load
 
-    path = Run(weights).folder / "model.safetensors" if (names.Path(weights) / "run.json").is_file() else weights
-    load(model, path, type(model).__name__)
+    folder = weights.folder if isinstance(weights, Run) else Path(weights)
+    load(model, Run(folder).folder / "model.safetensors" if folder.is_dir() else folder, type(model).__name__)
 
 
 def revive(run: Run, *, model: Any = None, task: Any = None) -> Assembly:

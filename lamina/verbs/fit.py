@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from lamina.core import names
 from lamina.core.errors import RunError, SettingError
 from lamina.core.files import digest, write_json, write_text
 from lamina.core.protocols import Tick
@@ -29,9 +30,10 @@ def fit(source: Any = None, *, watch: Callable[["Fitting", Tick], None] | None =
     """Train a network and give the run.
 
     Args:
-        source: a path, a built-in's name, gym:ID, a frame, arrays, records, a graph; see `lamina.data.opening.read`.
+        source: a path, a built-in's name, gym:ID, a frame, arrays, records, a graph; see `lamina.data.reading.read`.
         target: column(s) to learn. task, model, method: a name, or an own object (a model may be any `nn.Module`).
-        budget: 10m, 20epochs, 5000steps. valid, test: sources of one's own splits. weights: a file or a run to start from.
+        budget: 10m, 20epochs, 5000steps. valid, test: sources of one's own splits. weights: a file or a run to start
+            from.
         set: settings, a mapping or KEY=VALUE strings. seed, device, out (the run's folder).
         loss: an own loss f(outputs, target); metrics: own metrics [g(predicted, target) -> number].
         resume: a run to go on with; nothing else but a larger budget is then needed.
@@ -73,31 +75,34 @@ class Fitting:
         metrics: list[Callable[..., Any]] | None = None,
         resume: str | Path | Run | None = None,
     ):
-        self.saved, self.done = None, False
+        self.saved: tuple[Any, Any] | None = None
+        self.done = False
+        own = {"loss": loss, "metrics": metrics or None}
         if resume is not None:
-            source, recorded = self._recorded(resume, source)
-            given = {"model": model, "task": task, "method": method}
-            recorded |= {k: v for k, v in given.items() if v is not None}
-            recorded["budget"] = budget or recorded["budget"]
-            self.asked = recorded
+            given = {"model": model, "task": task, "method": method, "valid": valid, "test": test}
+            source, self.asked = self._recorded(resume, source, {k: v for k, v in given.items() if v is not None}, own)
+            self.asked["budget"] = budget or self.asked["budget"]
         else:
             if source is None:
                 raise SettingError("fit needs a source: a file, a folder, a built-in such as digits, or --resume RUN.")
             pairs = _pairs(set)
-            self.asked = dict(target=target, task=task, model=model, method=method, budget=budget, valid=valid, test=test,
-                              weights=weights, set=pairs, seed=seed, device=device)  # fmt: skip
+            self.asked = dict(
+                target=target, task=task, model=model, method=method, budget=budget, valid=valid, test=test,
+                weights=weights, set=pairs, seed=seed, device=device,
+            )  # fmt: skip
             self.folder = _fresh(out, source)
-        self.source = source
+        self.source, self.own = source, {name: value for name, value in own.items() if value is not None}
         asked = dict(self.asked)
         budget, pairs = asked.pop("budget"), asked.pop("set")
-        self.parts: Assembly = assemble(source, pairs=pairs, **asked)
-        if loss is not None or metrics:
-            from lamina.tasks.own import Own
-
-            self.parts.task = Own(self.parts.task, loss, metrics or [])
-        self.budget = Budget.parse(budget) if budget else _default_budget(self.parts)
+        limit = Budget.parse(budget) if budget else None
+        if resume is not None:
+            asked["weights"] = None  # they are in the checkpoint
+        self.parts: Assembly = assemble(source, pairs=pairs, own=self.own, **asked)
+        self.budget = limit or _default_budget(self.parts)
         if not budget:
             self.parts.notes.append(f"budget {self.budget} (--budget)")
+        split = next((s for s in ("valid", "test") if self.parts.data.count(s)), None)
+        self.judge = Judgement(self.parts.task, self.parts.data, split) if split else None
         self._check_data(resume is not None)
 
     # ------------------------------------------------------------------------------------------------------- training
@@ -110,10 +115,9 @@ class Fitting:
         self._write_fields()
         self.about = self._about("running")
         parts, seed = self.parts, self.asked["seed"]
-        split = next((s for s in ("valid", "test") if parts.data.count(s)), None)
         self.trainer = Trainer(
             seed=seed, plan=parts.plan, budget=self.budget, folder=self.folder, saved=self.saved,
-            judge=Judgement(parts.task, parts.data, split) if split else None,
+            judge=self.judge,
             about={"model": parts.names["model"], "task": parts.names["task"]},
         )  # fmt: skip
         self._write("running")
@@ -164,14 +168,15 @@ class Fitting:
             k: (v if isinstance(v, str | int | float | list | type(None)) else f"<{type(v).__name__}>")
             for k, v in asked.items()
         }
-        data = parts.data
+        data, sizes = parts.data, {**parts.data.sizes(), **parts.task.sizes()}
         return {
             "schema": SCHEMA,
             "status": status,
             "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "source": str(self.source) if isinstance(self.source, str | Path) else f"<{type(self.source).__name__}>",
-            "asked": named,
+            "asked": named | {name: _called(value) for name, value in self.own.items()},
             "inferred": parts.notes,
+            "findings": [vars(f) | {"rows": list(f.rows[:100])} for f in getattr(parts.data, "findings", [])],
             "task": {"name": parts.names["task"]},
             "model": {"name": parts.names["model"], "parameters": sum(p.numel() for p in parts.model.parameters())},
             "method": {"name": parts.names["method"]},
@@ -184,11 +189,14 @@ class Fitting:
                 "inputs": data.inputs,
                 "targets": data.targets,
                 "weight": getattr(data, "weight", None),
-                "sizes": {k: v for k, v in {**data.sizes(), **parts.task.sizes()}.items() if isinstance(v, int | float | str | list)},
+                "sizes": {k: v for k, v in sizes.items() if isinstance(v, int | float | str | list)},
                 "splits": {name: data.count(name) for name in getattr(data, "splits", {})},
                 "skipped": len(getattr(data, "skipped", [])),
             },
-            "versions": {"lamina": _version(), "torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
+            "versions": {
+                "lamina": _version(), "torch": torch.__version__, "numpy": np.__version__,
+                "python": platform.python_version(),
+            },
             "hardware": {"machine": platform.machine(), "system": platform.system(), "cores": os.cpu_count()},
         }  # fmt: skip
 
@@ -219,7 +227,10 @@ class Fitting:
 
     # -------------------------------------------------------------------------------------------------------- resuming
 
-    def _recorded(self, resume: str | Path | Run, source: Any) -> tuple[Any, dict[str, Any]]:
+    def _recorded(
+        self, resume: str | Path | Run, source: Any, given: Mapping[str, Any], own: Mapping[str, Any]
+    ) -> tuple[Any, dict[str, Any]]:
+        """The source and what was asked, with objects and own code given again put in their places."""
         run = resume if isinstance(resume, Run) else Run(resume)
         self.folder, self._before = run.folder, run.about
         recorded = dict(run.about["asked"])
@@ -229,15 +240,24 @@ class Fitting:
                 raise RunError(
                     f"{run.folder} learnt from an object in memory ({source}); give it again: fit(data, resume=…)."
                 )
+        for name, value in own.items():
+            was = recorded.pop(name, None)
+            if was and value is None:
+                raise RunError(f"{run.folder} was made with one's own {name} ({was}); give it again: fit({name}=…, …).")
+        for name in ("valid", "test"):
+            if str(recorded[name]).startswith("<") and name not in given:
+                raise RunError(f"{run.folder} used an object in memory as {name} data; give it again: fit({name}=…).")
         for name in ("task", "model", "method"):
-            if str(recorded[name]).startswith("<") or ":" in str(recorded[name]):
-                raise_for = {"task": "--task", "model": "--model", "method": "--method"}[name]
-                recorded[name] = None
-                self._needs = (name, raise_for)
+            asked = recorded[name]
+            if name in given or asked is None:
+                continue
+            if str(asked).startswith("<"):
+                raise RunError(f"{run.folder} was made with one's own {name}, {asked}; give it again: fit({name}=…).")
+            names.load(f"{name}s", asked, trusted=False)  # a folder does not choose code to run
         store = self.folder / "checkpoints"
         last = checkpoint.latest(store) if store.is_dir() else None
         self.saved = checkpoint.load(last) if last else None
-        return source, recorded
+        return source, recorded | dict(given)
 
     def _check_data(self, resumed: bool) -> None:
         if not resumed:
@@ -245,8 +265,8 @@ class Fitting:
         was, now = self._before["data"]["fingerprint"], self.parts.data.fingerprint
         if was != now:
             raise RunError(
-                f"{self.source} is not the data that {self.folder} learnt from: the fingerprint {now[:12]} differs from "
-                f"{was[:12]}. Restore the data, or fit anew."
+                f"{self.source} is not the data that {self.folder} learnt from: the fingerprint {now[:12]} differs "
+                f"from {was[:12]}. Restore the data, or fit anew."
             )
         if self._before["status"] == "done":
             larger = str(self.budget) != self._before["budget"]
@@ -264,6 +284,12 @@ def _pairs(given: Mapping[str, Any] | list[str] | None) -> list[str]:
     if isinstance(given, Mapping):
         return [f"{k}={v if isinstance(v, str) else json.dumps(v)}" for k, v in given.items()]
     return list(given)
+
+
+def _called(value: Any) -> str:
+    """'<f>' or '<f, g>', by the names of one's own functions."""
+    each = value if isinstance(value, list | tuple) else [value]
+    return f"<{', '.join(getattr(one, '__name__', type(one).__name__) for one in each)}>"
 
 
 def _fresh(out: str | Path | None, source: Any) -> Path:
