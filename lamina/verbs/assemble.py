@@ -49,7 +49,7 @@ class Judgement:
 
     def __init__(self, task: Task, data: Dataset, split: str):
         self.metric, self._task, self._data, self._split = task.metric, task, data, split
-        self._larger = getattr(task, "better", None) or metric_names.better(task.metric)
+        self.larger = getattr(task, "better", None) or metric_names.better(task.metric)
 
     def __call__(self, module: nn.Module) -> dict[str, float]:
         values = self._task.evaluate(module, self._data, self._split, intervals=False)
@@ -57,7 +57,7 @@ class Judgement:
 
     def better(self, new: float, old: float) -> bool:
         """Is `new` better than `old`?"""
-        return new > old if self._larger == "max" else new < old
+        return new > old if self.larger == "max" else new < old
 
 
 def assemble(

@@ -23,7 +23,7 @@ from lamina.train.trainer import Stopped, Trainer
 from lamina.verbs.assemble import Assembly, Judgement, assemble
 from lamina.verbs.run import SCHEMA, Run
 
-__all__ = ["Fitting", "fit", "train"]
+__all__ = ["Fitting", "fit", "fresh", "train"]
 
 
 def fit(source: Any = None, *, watch: Callable[["Fitting", Tick], None] | None = None, **asked: Any) -> Run:
@@ -90,7 +90,7 @@ class Fitting:
                 target=target, task=task, model=model, method=method, budget=budget, valid=valid, test=test,
                 weights=weights, set=pairs, seed=seed, device=device,
             )  # fmt: skip
-            self.folder = _fresh(out, source)
+            self.folder = fresh(out, source)
         self.source, self.own = source, {name: value for name, value in own.items() if value is not None}
         asked = dict(self.asked)
         budget, pairs = asked.pop("budget"), asked.pop("set")
@@ -183,6 +183,7 @@ class Fitting:
             "settings": parts.settings,
             "seed": asked["seed"],
             "budget": str(self.budget),
+            "better": self.judge.larger if self.judge else None,
             "data": {
                 "name": data.name,
                 "fingerprint": data.fingerprint,
@@ -292,7 +293,7 @@ def _called(value: Any) -> str:
     return f"<{', '.join(getattr(one, '__name__', type(one).__name__) for one in each)}>"
 
 
-def _fresh(out: str | Path | None, source: Any) -> Path:
+def fresh(out: str | Path | None, source: Any, prefix: str = "") -> Path:
     """The folder of a new run: as asked, or runs/NAME-N with the next free N."""
     if out is not None:
         folder = Path(out)
@@ -303,6 +304,7 @@ def _fresh(out: str | Path | None, source: Any) -> Path:
         return folder
     stem = Path(str(source)).stem if isinstance(source, str | Path) else type(source).__name__
     stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", stem.removeprefix("gym:")).strip("-.").lower()[:40] or "run"
+    stem = prefix + stem
     root = Path("runs")
     taken = [int(m[1]) for p in root.glob(f"{stem}-*") if (m := re.fullmatch(re.escape(stem) + r"-(\d+)", p.name))]
     return root / f"{stem}-{max(taken, default=0) + 1}"
