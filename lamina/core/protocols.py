@@ -122,7 +122,8 @@ class Recipe:
     """How one group of parameters is moved: plain data, built by the trainer.
 
     optimizer: a name of `lamina.nn.optimizers`, with its own keywords in `options`. lr: the peak rate.
-    schedule: a name of `lamina.nn.schedules`; warmup: the share of the steps that the rate rises over.
+    schedule: a name of `lamina.nn.schedules`, with its own keywords in `shape`; warmup: the share of the steps that the
+        rate rises over.
     weight_decay: decoupled, on matrices only (never on norms, biases and embeddings' scales).
     clip: largest norm of the gradient, 0 for none. l1, l2: penalties added to the loss's gradient.
     """
@@ -136,6 +137,7 @@ class Recipe:
     l1: float = 0.0
     l2: float = 0.0
     options: Mapping[str, Any] = field(default_factory=dict)
+    shape: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -157,7 +159,10 @@ class Phase:
 
 @dataclass
 class Average:
-    """A copy that follows: `into` ← decay · into + (1 - decay) · of, each `every` steps. decay 0 copies (a target network)."""
+    """A copy that follows: `into` ← decay · into + (1 - decay) · of, each `every` steps. decay 0 copies (a target network).
+
+    The first updates count more: at the k-th, decay is at most (1 + k) / (10 + k), so that the start is soon forgotten.
+    """
 
     of: str
     into: str

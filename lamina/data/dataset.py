@@ -81,8 +81,8 @@ class TableData:
         return len(self.splits.get(split, ()))
 
     def kinds(self) -> list[str]:
-        """The usual kinds of the inputs, each once."""
-        return list(dict.fromkeys(self.fields[name].kinds[0] for name in self.inputs))
+        """The kinds that the inputs stand in, each once: the usual ones until `prepare` is told what is read."""
+        return list(self._kinds) or list(dict.fromkeys(self.fields[name].kinds[0] for name in self.inputs))
 
     # ------------------------------------------------------------------------------------------------------- encoding
 

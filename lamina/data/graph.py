@@ -25,7 +25,7 @@ class GraphData(TableData):
 
     def kinds(self) -> list[str]:
         """Those of the node columns, and edges; texts of nodes stand as bags of words."""
-        return ["words" if kind == "text" else kind for kind in super().kinds()] + ["edges"]
+        return [*("words" if kind == "text" else kind for kind in super().kinds()), "edges"]
 
     def sizes(self) -> dict[str, Any]:
         """As for tables; the vocabulary is the bags'."""

@@ -18,12 +18,19 @@ from lamina.nn import augment as augmentation
 
 __all__ = ["RECIPES", "Supervised"]
 
+_MUON = dict(optimizer="muon", options={"betas": (0.9, 0.95)})
 RECIPES: dict[str, dict[str, Any]] = {
-    "table": dict(optimizer="adamw", lr=2e-3, batch=256, weight_decay=1e-3, schedule="cosine", clip=1.0),
-    "image": dict(optimizer="adamw", lr=2e-3, batch=128, weight_decay=5e-2, schedule="one_cycle", augment="none"),
-    "text": dict(optimizer="muon", lr=3e-3, batch=16, weight_decay=1e-1, schedule="wsd", clip=1.0),
+    "table": dict(**_MUON, lr=5e-3, batch=512, weight_decay=0.1, schedule="cosine"),
+    "image": dict(
+        **_MUON, lr=4e-3, batch=256, weight_decay=0.2, schedule="cosine", warmup=0.1, augment="auto",
+        average=0.998,
+    ),
+    "text": dict(
+        optimizer="muon", options={"betas": (0.8, 0.95), "eps": 1e-10}, lr=6.25e-3, batch=16, schedule="linear",
+        shape={"floor": 0.05}, warmup=0.02,
+    ),
     "graph": dict(optimizer="adamw", lr=1e-2, batch=0, weight_decay=5e-4, schedule="cosine"),
-}
+}  # fmt: skip
 
 
 class Supervised:
@@ -31,9 +38,10 @@ class Supervised:
 
     Args, each None for the recipe's own:
         optimizer, lr, schedule, warmup, weight_decay, clip, l1, l2: see `Recipe`.
-        options: keywords of the optimizer, such as {"betas": [0.9, 0.99]}.
+        options, shape: keywords of the optimizer, such as {"betas": [0.9, 0.99]}, and of the schedule.
         batch: rows in an update; 0 is all of them (gradient descent proper).
-        augment: names of picture augmentations, such as flip,crop,cutout; none for none.
+        augment: names of picture augmentations, such as flip,crop=2,cutout; none for none. auto shifts and cuts out: it
+            never flips, as a mirrored digit is another one.
         average: decay of a moving average of the weights, which is then what is judged and kept; 0 for none.
     """
 
@@ -49,6 +57,7 @@ class Supervised:
         l1: float | None = None,
         l2: float | None = None,
         options: dict[str, Any] | None = None,
+        shape: dict[str, Any] | None = None,
         batch: int | None = None,
         augment: str | None = None,
         average: float | None = None,
@@ -63,6 +72,8 @@ class Supervised:
         own = {**RECIPES[kind], **self.given}
         if self.given.get("optimizer", own["optimizer"]) != RECIPES[kind]["optimizer"] and "options" not in self.given:
             own.pop("options", None)  # the recipe's options were for its own optimizer
+        if own["schedule"] != RECIPES[kind]["schedule"] and "shape" not in self.given:
+            own.pop("shape", None)
         return own
 
     def learn(self, problem: Problem, train: Train) -> Iterator[Tick]:
@@ -71,6 +82,8 @@ class Supervised:
         batch = settings.pop("batch")
         decay = settings.pop("average", 0.0)
         policy = settings.pop("augment", "none")
+        if policy == "auto":
+            policy = f"crop={max(1, round(problem.data.sizes()['size'] / 14))},cutout=0.25"
         augment = None if policy in ("none", "") else augmenting(policy, problem.task.sizes().get("classes", 1))
         model, task = problem.model, problem.task
         judged_by: Callable[..., dict[str, Tensor]] = getattr(model, "loss", None) or task.loss

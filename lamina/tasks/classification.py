@@ -71,7 +71,7 @@ class Classification:
             return "gcn"
         if kinds == ["image"]:
             return "resnet9"
-        return "tabm" if set(kinds) <= {"numbers", "categories"} else "columns"
+        return "tabm_small_drop" if set(kinds) <= {"numbers", "categories"} else "columns"
 
     def method(self) -> str:
         """How it is learnt unless said otherwise."""

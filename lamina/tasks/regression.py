@@ -48,7 +48,7 @@ class Regression:
             return "gcn"
         if kinds == ["image"]:
             return "resnet9"
-        return "tabm" if set(kinds) <= {"numbers", "categories"} else "columns"
+        return "tabm_small" if set(kinds) <= {"numbers", "categories"} else "columns"
 
     def method(self) -> str:
         """How it is learnt unless said otherwise."""
