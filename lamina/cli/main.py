@@ -1,8 +1,11 @@
 """The command line: parses and prints. Everything it does is a public function of `lamina`."""
 
 import json
+import math
 import os
+import shutil
 import sys
+import textwrap
 from typing import Annotated, Any
 
 import typer
@@ -11,148 +14,197 @@ _ALL = "--help" in sys.argv and "all" in sys.argv[sys.argv.index("--help") :]
 app = typer.Typer(
     name="lamina",
     help="One deep-learning system: every kind of network, every way of learning, the same few verbs.",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting: room.argument=value.")]
+Source = Annotated[
+    str | None, typer.Argument(metavar="SOURCE", help="A file, a folder, a built-in such as digits, gym:ID.")
+]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder; see lamina runs.")]
+Target = Annotated[str | None, typer.Option(metavar="COLUMN", help="Column(s) to learn, parted by commas.")]
+Task = Annotated[str | None, typer.Option(metavar="NAME", help="What is asked; inferred from the columns.")]
+Model = Annotated[str | None, typer.Option(metavar="NAME", help="The network; see lamina models.")]
+Method = Annotated[str | None, typer.Option(metavar="NAME", help="The way of learning; see lamina methods.")]
 
 
-def _rare(*names: str, help: str) -> Any:
+def _rare(*names: str, metavar: str, help: str) -> Any:
     """An option that only `--help all` lists."""
-    return typer.Option(*names, help=help, hidden=not _ALL)
+    return typer.Option(*names, metavar=metavar, help=help, hidden=not _ALL)
 
 
 def _out(value: Any, as_json: bool, words: Any) -> None:
     if as_json:
-        typer.echo(json.dumps(value, ensure_ascii=False, default=str))
+        typer.echo(json.dumps(_plain(value), ensure_ascii=False, allow_nan=False))
     else:
         words(value)
 
 
+def _plain(value: Any) -> Any:
+    """Plain data: arrays as lists, and null for numbers that JSON lacks."""
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, str | int | type(None)) else str(value)
+
+
 @app.command()
 def fit(
-    source: Annotated[str | None, typer.Argument(help="A file, a folder, a built-in such as digits, gym:ID.")] = None,
-    target: Annotated[str | None, typer.Option(help="Column(s) to learn, parted by commas.")] = None,
-    task: Annotated[str | None, typer.Option(help="What is asked; inferred from the columns.")] = None,
-    model: Annotated[str | None, typer.Option(help="The network; see lamina models.")] = None,
-    method: Annotated[str | None, typer.Option(help="The way of learning; see lamina methods.")] = None,
-    budget: Annotated[str | None, typer.Option(help="10m, 20epochs or 5000steps.")] = None,
-    valid: Annotated[str | None, typer.Option(help="Your own validation data.")] = None,
-    test: Annotated[str | None, typer.Option(help="Your own test data.")] = None,
-    weights: Annotated[str | None, typer.Option(help="Weights to start from: a file or a run.")] = None,
+    source: Source = None,
+    target: Target = None,
+    task: Task = None,
+    model: Model = None,
+    method: Method = None,
+    budget: Annotated[str | None, typer.Option(metavar="HOW_LONG", help="10m, 20epochs or 5000steps.")] = None,
+    valid: Annotated[str | None, typer.Option(metavar="SOURCE", help="Your own validation data.")] = None,
+    test: Annotated[str | None, typer.Option(metavar="SOURCE", help="Your own test data.")] = None,
+    weights: Annotated[str | None, typer.Option(metavar="FILE|RUN", help="Weights to start from.")] = None,
     set: Sets = None,
-    out: Annotated[str | None, typer.Option(help="The run's folder.")] = None,
+    out: Annotated[str | None, typer.Option(metavar="FOLDER", help="The run's folder.")] = None,
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with a run.")] = None,
-    seed: Annotated[int, _rare("--seed", help="What all randomness is drawn from.")] = 0,
-    device: Annotated[str, _rare("--device", help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
-    epochs: Annotated[int | None, _rare("--epochs", help="The same as --budget Nepochs.")] = None,
-    steps: Annotated[int | None, _rare("--steps", help="The same as --budget Nsteps.")] = None,
-    as_json: Json = False,
+    seed: Annotated[int, _rare("--seed", metavar="N", help="What all randomness is drawn from.")] = 0,
+    device: Annotated[str, _rare("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    epochs: Annotated[int | None, _rare("--epochs", metavar="N", help="The same as --budget Nepochs.")] = None,
+    steps: Annotated[int | None, _rare("--steps", metavar="N", help="The same as --budget Nsteps.")] = None,
+    as_json: Annotated[bool, _rare("--json", metavar="", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Train a network on your data."""
-    from lamina.cli import terminal
+    given = {"--budget": budget, "--epochs": epochs and f"{epochs}epochs", "--steps": steps and f"{steps}steps"}
+    said = [f"{k} {v}" for k, v in given.items() if v is not None]
+    if len(said) > 1:
+        raise typer.BadParameter(f"Say how long once: {' and '.join(said)} came.")
+    from lamina.cli import tables, terminal
 
-    given = (
-        [f"{epochs}epochs"] * (epochs is not None)
-        + [f"{steps}steps"] * (steps is not None)
-        + [budget] * (budget is not None)
-    )
-    if len(given) > 1:
-        raise typer.BadParameter(f"one of --budget, --epochs and --steps; {', '.join(given)} came")
-    asked = dict(target=target, task=task, model=model, method=method, budget=given[0] if given else None, valid=valid, test=test,
-                 weights=weights, set=set, out=out, resume=resume, seed=seed, device=device)  # fmt: skip
+    long = next((str(v) for v in given.values() if v is not None), None)
+    asked = dict(
+        target=target, task=task, model=model, method=method, budget=long, valid=valid, test=test,
+        weights=weights, set=set, out=out, resume=resume, seed=seed, device=device,
+    )  # fmt: skip
     run = terminal.fitted(source, asked)
-    _out(run.about, as_json, lambda _: terminal.finished(run))
+    _out(run.about, as_json, lambda _: tables.finished(run))
 
 
 @app.command()
-def evaluate(run: str, source: Annotated[str | None, typer.Argument()] = None, as_json: Json = False) -> None:
+def evaluate(
+    run: RunName,
+    source: Source = None,
+    as_json: Json = False,
+) -> None:
     """A run's metrics, on its own test split or on other data."""
     import lamina
-    from lamina.cli import terminal
+    from lamina.cli import tables
 
-    _out(lamina.evaluate(run, source), as_json, terminal.metrics)
+    _out(lamina.evaluate(run, source), as_json, tables.metrics)
 
 
 @app.command()
 def predict(
-    run: str,
-    source: Annotated[str | None, typer.Argument(help="A file, a folder, or - for lines on standard input.")] = None,
-    text: Annotated[str | None, typer.Option(help="One text to answer or to go on with.")] = None,
-    out: Annotated[str | None, typer.Option(help="Where to write: .csv, .jsonl, or .png for pictures.")] = None,
+    run: RunName,
+    source: Annotated[
+        str | None, typer.Argument(metavar="SOURCE", help="A file, a folder, or - for standard input.")
+    ] = None,
+    text: Annotated[str | None, typer.Option(metavar="TEXT", help="One text to answer or to go on with.")] = None,
+    out: Annotated[str | None, typer.Option(metavar="FILE", help="Where to write: .csv, .jsonl, or .png.")] = None,
     set: Sets = None,
-    seed: int = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of what is drawn at random.")] = 0,
     as_json: Json = False,
 ) -> None:
     """A run's answers for new data."""
     import lamina
-    from lamina.cli import terminal
-    from lamina.core.settings import arguments  # noqa: F401  (the shell's values are typed by the task)
+    from lamina.cli import tables, terminal
 
     given = terminal.typed(set or [])
-    value = lamina.predict(run, terminal.standard_input(source), text=text, out=out, seed=seed, set=given)
-    _out(value, as_json, lambda columns: terminal.columns(columns, out))
+    with terminal.standard_input(source) as read:
+        value = lamina.predict(run, read, text=text, out=out, seed=seed, set=given)
+    _out(value, as_json, lambda columns: tables.columns(columns, out))
 
 
 @app.command()
-def show(name: str, set: Sets = None, as_json: Json = False) -> None:
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A network, a task, a method, a data set, or a run.")],
+    set: Sets = None,
+    as_json: Json = False,
+) -> None:
     """Layers, shapes, parameters and FLOPs of a network or a run."""
     import lamina
-    from lamina.cli import terminal
+    from lamina.cli import tables, terminal
 
-    _out(lamina.show(name, set=terminal.typed(set or [])), as_json, terminal.layers)
+    _out(lamina.show(name, set=terminal.typed(set or [])), as_json, tables.layers)
 
 
 @app.command()
-def compare(runs: list[str], as_json: Json = False) -> None:
+def compare(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Folders of runs.")], as_json: Json = False
+) -> None:
     """What differs between runs."""
     import lamina
-    from lamina.cli import terminal
+    from lamina.cli import tables
 
-    _out(lamina.compare(*runs), as_json, terminal.differences)
+    _out(lamina.compare(*runs), as_json, tables.differences)
 
 
 @app.command()
 def tune(
-    source: str,
+    source: Source = None,
     set: Annotated[
-        list[str], typer.Option("--set", metavar="KEY=RANGE", help="lr=1e-4..1e-1, width=64|128|256, or fixed.")
-    ],
-    trials: Annotated[int, typer.Option(help="Trainings to try.")] = 20,
-    target: Annotated[str | None, typer.Option(help="Column(s) to learn.")] = None,
-    task: str | None = None,
-    model: str | None = None,
-    method: str | None = None,
-    budget: Annotated[str | None, typer.Option(help="Of each trial: 1m, 5epochs, 500steps.")] = None,
-    seed: int = 0,
-    out: Annotated[str | None, typer.Option(help="The study's folder; an existing one is gone on with.")] = None,
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=RANGE", help="lr=1e-4..1e-1, width=64|128|256, depth=1..4, or fixed."),
+    ] = None,
+    trials: Annotated[int, typer.Option(metavar="N", help="Trainings to try, earlier ones counted.")] = 20,
+    target: Target = None,
+    task: Task = None,
+    model: Model = None,
+    method: Method = None,
+    budget: Annotated[
+        str | None, typer.Option(metavar="HOW_LONG", help="Of each trial: 1m, 5epochs, 500steps.")
+    ] = None,
+    valid: Annotated[str | None, typer.Option(metavar="SOURCE", help="Your own validation data.")] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of the search and of every trial.")] = 0,
+    out: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="The study; one that exists is gone on with.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Search over settings."""
+    if source is None:
+        raise typer.BadParameter("tune needs a source: lamina tune digits --set lr=1e-4..1e-1")
     import lamina
-    from lamina.cli import terminal
+    from lamina.cli import tables, terminal
 
-    asked = dict(target=target, task=task, model=model, method=method, budget=budget, seed=seed)
-    _out(lamina.tune(source, set=set, trials=trials, out=out, **asked), as_json, terminal.trials)
+    asked: dict[str, Any] = dict(
+        target=target, task=task, model=model, method=method, budget=budget, valid=valid, seed=seed
+    )
+    found = lamina.tune(source, set=set or [], trials=trials, out=out, watch=terminal.tried, **asked)
+    _out(found, as_json, tables.trials)
 
 
 def _listing(name: str, about: str) -> None:
     def command(as_json: Json = False) -> None:
         from lamina.verbs import listing
 
-        _out(getattr(listing, name)(), as_json, _rows)
+        _out({name: getattr(listing, name)()}, as_json, lambda found: _rows(found[name]))
 
     command.__doc__ = about
     app.command(name)(command)
 
 
 def _rows(rows: list[dict[str, Any]]) -> None:
+    """A name and what it is, a line each; variants under it. On a terminal, wrapped to its width."""
+    wide = max((len(row["name"]) for row in rows), default=0) + 2
+    across = shutil.get_terminal_size().columns - 1 if sys.stdout.isatty() else 10_000
     for row in rows:
-        more = f"  [{', '.join(row['variants'])}]" if row.get("variants") else ""
-        typer.echo(f"{row['name']:<18} {row['about']}{more}")
+        lines = [f"{row['name']:<{wide}}{row['about']}"]
+        if row.get("variants"):
+            lines.append(" " * wide + "also " + ", ".join(row["variants"]))
+        for line in lines:
+            typer.echo(textwrap.fill(line, max(wide + 20, across), subsequent_indent=" " * wide))
 
 
 for _name, _about in (
@@ -165,19 +217,37 @@ for _name, _about in (
 
 
 @app.command()
-def runs(folder: str = "runs", as_json: Json = False) -> None:
+def runs(
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="Where the runs are.")] = "runs", as_json: Json = False
+) -> None:
     """The runs of a folder."""
     from lamina.verbs import listing
 
-    def words(rows: list[dict[str, Any]]) -> None:
+    def words(found: dict[str, Any]) -> None:
+        rows = found["runs"]
         if not rows:
             typer.echo(f"No runs in {folder}. Make one: lamina fit digits")
+        cells = []
         for row in rows:
             figure = f"{row['metric']} {row['value']:.4g}" if row.get("value") is not None else ""
-            parts = [row["run"], row["status"], row.get("task", ""), row.get("model", ""), figure]
-            typer.echo("  ".join(f"{p:<14}" for p in parts).rstrip())
+            cells.append([row["run"], row["status"], row.get("task", ""), row.get("model", ""), figure])
+        wide = [max(len(line[i]) for line in cells) for i in range(5)] if cells else []
+        for line in cells:
+            typer.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(line, wide, strict=True)).rstrip())
 
-    _out(listing.runs(folder), as_json, words)
+    _out({"runs": listing.runs(folder)}, as_json, words)
+
+
+@app.callback(invoke_without_command=True)
+def _start(
+    context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
+) -> None:
+    if version:
+        from lamina import __version__
+
+        typer.echo(f"lamina {__version__}")
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 def main() -> None:
@@ -189,6 +259,7 @@ def main() -> None:
     except typer.Exit as end:
         sys.exit(end.exit_code)
     except (KeyboardInterrupt, typer.Abort):
+        typer.echo("lamina: interrupted.", err=True)
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -206,7 +277,9 @@ def _failed(error: Exception) -> int:
 
         return terminal.failed(error)
     if hasattr(error, "format_message"):  # a wrong option, by click's own error
-        typer.echo(f"lamina: {error.format_message()}\nTry: lamina --help", err=True)
+        context = getattr(error, "ctx", None)
+        verb = f"lamina {context.info_name}" if context is not None and context.parent is not None else "lamina"
+        typer.echo(f"lamina: {error.format_message()}\nTry: {verb} --help", err=True)
         return 2
     import traceback
 

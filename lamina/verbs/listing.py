@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lamina.core import names
+from lamina.core.errors import RunError
 
 __all__ = ["datasets", "methods", "models", "runs", "tasks"]
 
@@ -12,7 +13,7 @@ __all__ = ["datasets", "methods", "models", "runs", "tasks"]
 def _shelf(room: str) -> list[dict[str, Any]]:
     return [
         {"name": entry.name.replace("_", "-") if room == "data/builtin" else entry.name, "about": entry.summary,
-         "variants": [entry.spell(key) for key in entry.variants], "from": entry.origin}
+         "variants": [entry.spell(key) for key in entry.variants if key], "from": entry.origin}
         for entry in names.shelf(room).values()
     ]  # fmt: skip
 
@@ -39,6 +40,8 @@ def datasets() -> list[dict[str, Any]]:
 
 def runs(folder: str | Path = "runs") -> list[dict[str, Any]]:
     """The runs below a folder, newest first; a folder that is no run, or a damaged one, is said so."""
+    if not Path(folder).is_dir() and str(folder) != "runs":
+        raise RunError(f"There is no folder {folder}.")
     found = []
     for path in sorted(Path(folder).glob("*/run.json"), key=lambda p: p.stat().st_mtime, reverse=True):
         row: dict[str, Any] = {"run": str(path.parent)}

@@ -1,5 +1,6 @@
 """show: a network, by name or from a run, layer by layer."""
 
+import contextlib
 import inspect
 from pathlib import Path
 from typing import Any
@@ -7,11 +8,14 @@ from typing import Any
 import torch
 
 from lamina.core import calls, names
-from lamina.core.settings import check
+from lamina.core.errors import SettingError, ShapeError, UnknownName, did_you_mean
+from lamina.core.settings import arguments, check
 from lamina.verbs import run as runs
 
 __all__ = ["show"]
 
+_ROOMS = ("models", "tasks", "methods", "data/builtin")
+# What a network is told of data where its signature has no default that makes sense alone.
 _EXAMPLE = {
     "channels": 3,
     "size": 224,
@@ -26,29 +30,62 @@ _EXAMPLE = {
 def show(name: str | Path | runs.Run, *, set: dict[str, Any] | None = None) -> dict[str, Any]:
     """Layers with shapes, parameters and FLOPs of one sample; a task's, method's or data set's documentation.
 
-    name: a network, or a run's folder. set: arguments of the network.
+    name: a network, or a run's folder. set: arguments of the network; of a run's, other than it was trained with.
     """
-    from lamina.nn.summary import summarise
-
     if isinstance(name, runs.Run) or (Path(name) / "run.json").is_file():
         run = runs.open(name)
-        model, sizes, called = run.model(), run.about["data"]["sizes"], run.about["model"]["name"]
-    else:
-        called = str(name)
-        for room in ("tasks", "methods", "data/builtin"):
-            if called.replace("-", "_") in names.shelf(room):
-                entry = names.find(room, called).entry
-                return {"name": called, "about": entry.doc, "room": room}
-        made, variant = names.load("models", called)
-        takes = inspect.signature(made).parameters
-        own = {k: p.default for k, p in takes.items() if p.default is not p.empty}
-        sizes = {
-            **{k: v for k, v in _EXAMPLE.items() if k in takes and own.get(k) in (None, 0)},
-            **variant,
-            **check(made, set or {}),
-        }
-        model = made(**sizes).eval()
-        sizes = {**own, **sizes}
+        about = run.about
+        called, sizes = about["model"]["name"], about["data"]["sizes"]
+        if set:
+            made, variant = names.load("models", called, trusted=False)
+            takes = inspect.signature(made).parameters
+            own = {**variant, **{k: v for k, v in sizes.items() if k in takes}, **about["settings"].get("model", {})}
+            model = made(**{**own, **check(made, set)}).eval()
+        else:
+            model = run.model()
+        sizes = {**sizes, **about["settings"].get("model", {})}
+        return _summary(called, model, sizes)
+    called = str(name)
+    room = _room(called)
+    if room != "models":
+        entry = names.find(room, called).entry
+        kind, _ = names.load(room, called)
+        known = {k: repr(a.default) for k, a in arguments(kind).items() if not a.required}
+        if set:
+            raise SettingError(f"show takes --set for networks; {called} is a {room.rpartition('/')[2].rstrip('s')}.")
+        return {"name": called, "about": entry.doc.strip(), "room": room, "settings": known}
+    made, variant = names.load("models", called)
+    own = {k: a.default for k, a in arguments(made).items() if not a.required}
+    given = {**variant, **check(made, set or {})}
+    try:
+        model = made(**given).eval()
+    except (ShapeError, TypeError):  # it has to be told of data
+        given = {k: v for k, v in _EXAMPLE.items() if k in arguments(made) and not own.get(k)} | given
+        model = made(**given).eval()
+    return _summary(called, model, {**own, **given})
+
+
+def _room(called: str) -> str:
+    """The shelf that a name is on. Raises: UnknownName with the nearest of all shelves."""
+    if ":" in called:
+        return "models"
+    known = {room: names.names(room) for room in _ROOMS}
+    for room, there in known.items():
+        if called.replace("-", "_").lower() in {n.replace("-", "_").lower() for n in there}:
+            return room
+    with contextlib.suppress(UnknownName):
+        names.find("models", called)
+        return "models"
+    everything = [n for there in known.values() for n in there]
+    raise UnknownName(
+        f"No network, task, method, data set or run is called {called!r}.{did_you_mean(called, everything)} "
+        "`lamina models`, `lamina tasks`, `lamina methods`, `lamina datasets` and `lamina runs` list what there is."
+    )
+
+
+def _summary(called: str, model: torch.nn.Module, sizes: dict[str, Any]) -> dict[str, Any]:
+    from lamina.nn.summary import summarise
+
     with torch.no_grad():
         summary = summarise(model, example(model, sizes))
     return {"name": called, "about": (inspect.getdoc(type(model)) or "").partition("\n")[0], **_rows(summary)}
