@@ -27,6 +27,7 @@ RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder; see
 Target = Annotated[str | None, typer.Option(metavar="COLUMN", help="Column(s) to learn, parted by commas.")]
 Task = Annotated[str | None, typer.Option(metavar="NAME", help="What is asked; inferred from the columns.")]
 Model = Annotated[str | None, typer.Option(metavar="NAME", help="The network; see lamina models.")]
+OwnModel = Annotated[str | None, typer.Option(metavar="MODULE:CLASS", help="The run's network, where it is your own.")]
 Method = Annotated[str | None, typer.Option(metavar="NAME", help="The way of learning; see lamina methods.")]
 
 
@@ -95,13 +96,14 @@ def fit(
 def evaluate(
     run: RunName,
     source: Source = None,
+    model: OwnModel = None,
     as_json: Json = False,
 ) -> None:
     """A run's metrics, on its own test split or on other data."""
     import lamina
     from lamina.cli import tables
 
-    _out(lamina.evaluate(run, source), as_json, tables.metrics)
+    _out(lamina.evaluate(run, source, model=model), as_json, tables.metrics)
 
 
 @app.command()
@@ -114,6 +116,7 @@ def predict(
     out: Annotated[str | None, typer.Option(metavar="FILE", help="Where to write: .csv, .jsonl, or .png.")] = None,
     set: Sets = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Of what is drawn at random.")] = 0,
+    model: OwnModel = None,
     as_json: Json = False,
 ) -> None:
     """A run's answers for new data."""
@@ -122,7 +125,7 @@ def predict(
 
     given = terminal.typed(set or [])
     with terminal.standard_input(source) as read:
-        value = lamina.predict(run, read, text=text, out=out, seed=seed, set=given)
+        value = lamina.predict(run, read, text=text, out=out, seed=seed, set=given, model=model)
     _out(value, as_json, lambda columns: tables.columns(columns, out))
 
 

@@ -44,9 +44,9 @@ def fitted(source: str | None, asked: dict[str, Any]) -> Run:
     count = sum(p.numel() for p in parts.model.parameters())
     say(f"{parts.names['model']}: {count:,} parameters; run {fitting.folder}")
     progress = _Progress(fitting)
-    _listen(fitting)
-    for tick in fitting.ticks():
-        progress.show(tick)
+    with _listening(fitting):
+        for tick in fitting.ticks():
+            progress.show(tick)
     progress.close()
     return fitting.run
 
@@ -64,7 +64,8 @@ def say(note: str, style: str = "dim") -> None:
     err.print(Text("\n".join(lines).replace(_HELD, " "), style=style), soft_wrap=True)
 
 
-def _listen(fitting: Fitting) -> None:
+@contextlib.contextmanager
+def _listening(fitting: Fitting) -> Iterator[None]:
     """The first signal asks for a save and an end, a second one ends at once."""
 
     def heard(number: int, frame: Any) -> None:
@@ -74,8 +75,12 @@ def _listen(fitting: Fitting) -> None:
             raise KeyboardInterrupt
         trainer.stop(signal.Signals(number).name)
 
-    for name in ("SIGINT", "SIGTERM"):
-        signal.signal(getattr(signal, name), heard)
+    before = {number: signal.signal(number, heard) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class _Progress:

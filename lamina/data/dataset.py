@@ -50,6 +50,7 @@ class TableData:
         self.splits = {name: torch.as_tensor(rows, dtype=torch.long) for name, rows in splits.items()}
         self.findings: list[Any] = []  # what a careful reader would remark on; see `lamina.data.checks`
         self.skipped: list[tuple[str, str]] = [(f"row {row}", reason) for row, reason in table.skipped]
+        self.unread: list[tuple[str, str]] = []  # rows whose picture cannot be read, and why
         self._kinds: dict[str, list[str]] = {}  # kind -> the inputs that stand in it
         self._arrays: dict[str, Tensor] = {}
 
@@ -141,7 +142,8 @@ class TableData:
                 f"{len(unread)} of {len(column.values)} pictures of {self.name} cannot be read ({shown}). "
                 "Mend or remove them; up to a tenth would have been left out."
             )
-        self.skipped += [(column.where(i), why) for i, why in unread]
+        self.unread = [(column.where(i), why) for i, why in unread]
+        self.skipped += self.unread
         bad = torch.tensor([i for i, _ in unread], dtype=torch.long)
         self.splits = {name: rows[~torch.isin(rows, bad)] for name, rows in self.splits.items()}
 

@@ -274,17 +274,33 @@ def _load(model: nn.Module, weights: Any) -> None:
     load(model, Run(folder).folder / "model.safetensors" if folder.is_dir() else folder, type(model).__name__)
 
 
+def _given(room: str, given: Any, recorded: str) -> tuple[Any, dict[str, Any]]:
+    """A class and its variant: what the user gives again, or what the run names, which is then ours alone."""
+    if given is None:
+        return names.load(room, recorded, trusted=False)
+    return names.load(room, given) if isinstance(given, str) else (given, {})
+
+
 def revive(run: Run, *, model: Any = None, task: Any = None) -> Assembly:
     """Task and trained network of a run, without its data. model, task: given again where they are the user's own."""
     about = run.about
     fields = run.fields()
     own, held = about["settings"], about["data"]
-    if task is None:
-        kind = names.load("tasks", about["task"]["name"], trusted=False)
+    model, task = (run.own.get(k) if v is None else v for k, v in {"model": model, "task": task}.items())
+    for name, value in (("model", model), ("task", task)):
+        if value is None and str(about["asked"].get(name)).startswith("<"):
+            raise RunError(
+                f"{run.folder} was made with one's own {name}, {about['asked'][name]}, which no folder holds; "
+                f"give it again: {name}=…"
+            )
+    if task is None or inspect.isclass(task) or isinstance(task, str):
+        kind = _given("tasks", task, about["task"]["name"])
         task = _task(kind, fields, held["inputs"], held["targets"], own.get("task", {}))
-    if model is None:
-        chosen = names.load("models", about["model"]["name"], trusted=False)
+    if model is None or inspect.isclass(model) or isinstance(model, str):
+        chosen = _given("models", model, about["model"]["name"])
         model, _ = _model(None, chosen, about["data"]["sizes"], own.get("model", {}), about["seed"])
+    if run.own.get("metrics"):
+        task = Own(task, run.own.get("loss"), run.own["metrics"])
     path = run.folder / "model.safetensors"
     if not path.is_file():
         raise RunError(f"{run.folder} holds no model.safetensors yet: its training is {run.status}. Go on with: "

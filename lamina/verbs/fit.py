@@ -158,7 +158,10 @@ class Fitting:
     @property
     def run(self) -> Run:
         """The run, as its folder has it."""
-        return Run(self.folder)
+        objects = {k: v for k in ("model", "task") if (v := self.asked[k]) is not None and not isinstance(v, str)}
+        if "model" in objects:
+            objects["model"] = self.parts.model
+        return Run(self.folder, {**objects, **self.own})
 
     # --------------------------------------------------------------------------------------------------------- writing
 

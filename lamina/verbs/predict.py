@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,14 @@ from typing import Any
 import torch
 
 from lamina.core import calls
-from lamina.core.errors import SettingError
+from lamina.core.errors import DataError, SettingError
 from lamina.core.files import write_bytes
 from lamina.core.seeds import generator
 from lamina.data import opening
 from lamina.verbs import run as runs
 from lamina.verbs.assemble import revive
 
-__all__ = ["predict"]
+__all__ = ["harmless", "predict"]
 
 
 def predict(
@@ -38,6 +39,8 @@ def predict(
     """
     run = runs.open(run)
     parts = revive(run, model=model, task=task)
+    if out is not None:
+        _sure(Path(out), parts.task)
     options = dict(set or {})
     if source is None and text is not None:
         columns = run.about["data"]["inputs"]
@@ -52,6 +55,7 @@ def predict(
         else:
             data = opening.reopen(source, {**run.about["data"], "targets": []}, run.fields(), **settings)
             data.prepare(calls.reads(parts.model), type(parts.model).__name__)
+            _all_read(data)
             raw = _over(parts, data, seed, options)
     columns = parts.task.decode(raw)
     if out is not None:
@@ -71,24 +75,50 @@ def _over(parts: Any, data: Any, seed: int, options: Mapping[str, Any]) -> dict[
     }
 
 
+def _all_read(data: Any) -> None:
+    """Answers stand in the rows' own order, so a sample that cannot be read is refused rather than left out."""
+    unread = list(getattr(data, "unread", []))
+    if unread:
+        shown = "; ".join(f"{where}: {why}" for where, why in unread[:3])
+        more = f" and {len(unread) - 3} more" if len(unread) > 3 else ""
+        raise DataError(
+            f"{len(unread)} picture{'s' * (len(unread) > 1)} of {data.name} cannot be read ({shown}{more}), so the "
+            "answers would not stand beside their rows. Mend or remove them."
+        )
+
+
+def _sure(path: Path, task: Any) -> None:
+    kinds = [".csv", ".jsonl", *([".png"] if hasattr(task, "draw") else [])]
+    if path.suffix not in kinds:
+        raise SettingError(f"--out {path}: answers are written as {' or '.join(kinds)}. Name the file so.")
+    if not path.parent.is_dir():
+        raise SettingError(f"--out {path}: there is no folder {path.parent}. Make it first.")
+
+
 def _write(path: Path, columns: Mapping[str, list[Any]], raw: Mapping[str, Any], task: Any) -> None:
+    if path.suffix == ".png":
+        write_bytes(path, task.draw(raw))
+        return
+    if hasattr(task, "details"):
+        columns = {**columns, **task.details(raw)}
+    rows = zip(*columns.values(), strict=True)
     if path.suffix == ".csv":
         buffer = io.StringIO()
-        writer = csv.writer(buffer)
-        writer.writerow(columns)
-        writer.writerows(zip(*columns.values(), strict=True))
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerow(map(harmless, columns))
+        writer.writerows([harmless(value) for value in row] for row in rows)
         write_bytes(path, buffer.getvalue().encode())
-    elif path.suffix == ".jsonl":
-        import json
-
-        rows = (
-            json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False)
-            for row in zip(*columns.values(), strict=True)
-        )
-        write_bytes(path, ("\n".join(rows) + "\n").encode())
-    elif hasattr(task, "draw") and path.suffix == ".png":
-        write_bytes(path, task.draw(raw))
     else:
-        raise SettingError(
-            f"--out {path}: predictions are written as .csv or .jsonl{' or .png' if hasattr(task, 'draw') else ''}."
-        )
+        lines = (json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False) for row in rows)
+        write_bytes(path, "".join(f"{line}\n" for line in lines).encode())
+
+
+def harmless(value: Any) -> Any:
+    """Text that a spreadsheet would run as a formula, made text by a leading apostrophe; numbers stay numbers."""
+    if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value

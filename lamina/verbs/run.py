@@ -1,6 +1,7 @@
 """A run: the folder in which a training happened, and the verbs that work on it."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ SCHEMA = 1
 
 
 class Run:
-    """A run folder, read when asked. Its methods are the verbs, one line each."""
+    """A run folder, read when asked. Its methods are the verbs, one line each.
 
-    def __init__(self, folder: str | Path):
-        self.folder = Path(folder)
+    own: the network, task and metrics that are one's own, which no folder holds; a run fresh from `fit` has them.
+    """
+
+    def __init__(self, folder: str | Path, own: Mapping[str, Any] | None = None):
+        self.folder, self.own = Path(folder), dict(own or {})
         self.about = _read(self.folder)
 
     def __repr__(self) -> str:
