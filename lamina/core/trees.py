@@ -1,7 +1,7 @@
 """A tree of plain values and tensors, as JSON and tensors apart: what a checkpoint stores, without a pickle.
 
-Dictionaries keep their keys' types (an optimizer counts its parameters from 0), tuples stay tuples, numpy arrays and
-scalars come back as arrays, a float that JSON has no word for stays what it is. Anything else is refused by its place.
+Dictionaries keep their keys' types (an optimizer counts its parameters from 0), tuples stay tuples, numpy's arrays and
+numbers come back as such, a float that JSON has no word for stays what it is. Anything else is refused by its place.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,10 @@ __all__ = ["join", "split"]
 
 
 def split(tree: Any) -> tuple[Any, dict[str, Tensor]]:
-    """The tree as JSON-able data in which tensors are named, and the tensors by name."""
+    """The tree as JSON-able data in which tensors are named, and the tensors by name, copied to the CPU.
+
+    Raises: TypeError, with the place of what is neither plain nor a tensor.
+    """
     tensors: dict[str, Tensor] = {}
     return _split(tree, "", tensors), tensors
 
@@ -23,13 +26,14 @@ def split(tree: Any) -> tuple[Any, dict[str, Tensor]]:
 def _split(value: Any, place: str, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, Tensor):
         name = place or "value"
-        # a clone: what shares memory with another entry is stored on its own
+        while name in tensors:  # {"a/b": …} and {"a": {"b": …}} say the same place
+            name += "+"
+        # a copy: training goes on while it is written, and what shares memory is stored on its own
         tensors[name] = value.detach().to("cpu", copy=True).contiguous()
         return {"$tensor": name}
-    if isinstance(value, np.ndarray):
-        return {"$array": _split(torch.from_numpy(np.ascontiguousarray(value)), place, tensors)}
-    if isinstance(value, np.generic):
-        return _split(value.item(), place, tensors)
+    if isinstance(value, np.ndarray | np.number | np.bool_) and np.asarray(value).dtype.kind in "biufc":
+        kind = "$array" if isinstance(value, np.ndarray) else "$number"
+        return {kind: _split(torch.from_numpy(np.array(value, order="C")), place, tensors)}
     if isinstance(value, Mapping):
         if all(isinstance(k, str) and not k.startswith("$") for k in value):
             return {k: _split(v, f"{place}/{k}" if place else k, tensors) for k, v in value.items()}
@@ -40,7 +44,7 @@ def _split(value: Any, place: str, tensors: dict[str, Tensor]) -> Any:
         return [_split(v, f"{place}/{i}", tensors) for i, v in enumerate(value)]
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return {"$float": repr(value)}
-    if value is None or isinstance(value, bool | int | float | str):
+    if value is None or type(value) in (bool, int, float, str):
         return value
     raise TypeError(f"{place or 'the value'} is a {type(value).__name__}; a checkpoint holds plain values and tensors.")
 
@@ -57,14 +61,12 @@ def join(tree: Any, tensors: Mapping[str, Tensor]) -> Any:
             return tensors[value]
         if key == "$array":
             return join(value, tensors).numpy()
+        if key == "$number":
+            return join(value, tensors).numpy()[()]
         if key == "$items":
-            return {_key(join(k, tensors)): join(v, tensors) for k, v in value}
+            return {join(k, tensors): join(v, tensors) for k, v in value}
         if key == "$tuple":
             return tuple(join(v, tensors) for v in value)
         if key == "$float":
             return float(value)
     return {k: join(v, tensors) for k, v in tree.items()}
-
-
-def _key(key: Any) -> Any:
-    return tuple(key) if isinstance(key, list) else key

@@ -1,10 +1,15 @@
 """A run's three diaries: what the seed determines, what the clock says, and what happened."""
 
+import contextlib
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from lamina.core.errors import RunError
+from lamina.core.files import told
 
 __all__ = ["Log"]
 
@@ -14,32 +19,53 @@ _FILES = ("metrics", "timing", "events")
 class Log:
     """Appends JSON lines to metrics.jsonl, timing.jsonl and events.jsonl; without a folder it keeps nothing.
 
-    A checkpoint holds `marks()`; resuming cuts metrics and timing back to them, so that no line stands twice.
+    A checkpoint holds `marks()`; resuming cuts metrics and timing back to them (to nothing without a checkpoint), so
+    that no line stands twice. Events are what happened, and are never cut.
     """
 
     def __init__(self, folder: Path | None, marks: Mapping[str, int] | None = None):
+        self._folder = folder or Path()
         self._files: dict[str, Any] = {}
         for name in _FILES:
             if folder is None:
                 break
             path = folder / f"{name}.jsonl"
-            if marks and name != "events" and path.exists():
-                os.truncate(path, min(marks.get(name, 0), path.stat().st_size))
+            length, mark = path.stat().st_size if path.exists() else 0, (marks or {}).get(name, 0)
+            if name == "metrics" and length < mark:
+                raise RunError(
+                    f"{path} is missing or cut: it has {length} bytes, and had {mark} at the checkpoint. "
+                    "Restore it from a copy, or fit anew."
+                )
+            if name != "events" and length:
+                os.truncate(path, min(mark, length))
             self._files[name] = open(path, "a", encoding="utf-8")  # noqa: SIM115 (closed by close)
 
     def write(self, name: str, line: Mapping[str, Any]) -> None:
-        """Append a line to the diary of that name."""
+        """Append a line to the diary of that name; a number that is not finite is null, as JSON has none."""
         if file := self._files.get(name):
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
-            file.flush()
+            with told(self._folder):
+                file.write(json.dumps(_plain(line), ensure_ascii=False, allow_nan=False) + "\n")
+                file.flush()
 
     def marks(self) -> dict[str, int]:
-        """Bytes written so far, by diary, on the disk."""
+        """Bytes written so far, by diary."""
+        return {name: file.tell() for name, file in self._files.items()}
+
+    def sync(self) -> None:
+        """Flush them to the disk: before a checkpoint with their marks takes its name."""
         for file in self._files.values():
             os.fsync(file.fileno())
-        return {name: file.tell() for name, file in self._files.items()}
 
     def close(self) -> None:
         """Close the files."""
         for file in self._files.values():
-            file.close()
+            with contextlib.suppress(OSError):  # a full disk was told where the line was written
+                file.close()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -20,9 +20,12 @@ class Plan:
     """The plan of a run; 'auto' is settled by `settled()` or by the trainer's trial steps.
 
     device: auto, cpu, cuda, cuda:1, mps. precision: auto, float32, bfloat16. layout: auto, channels_last, contiguous.
-    threads: 0 takes one where steps are so small that a second one slows them down, else torch's own number. accumulate: micro-batches an update is made of. compile: the losses, by torch.compile.
+    threads: 0 takes one where steps are so small that a second one slows them down, else torch's own number.
+    accumulate: micro-batches an update is made of. compile: the losses, by torch.compile.
     evaluations: of the validation split over the run. patience: evaluations without a better one after which
-    training stops, 0 for never.
+    training stops, 0 for never. nonfinite: what a loss or gradient that is not finite does, after its update was
+    withheld: stop the training, or skip that update and say so. save_every: updates between checkpoints, beside those
+    at evaluations; 0 takes about a minute's worth.
     """
 
     device: str = "auto"
@@ -33,6 +36,8 @@ class Plan:
     compile: bool = False
     evaluations: int = 20
     patience: int = 0
+    nonfinite: str = "stop"
+    save_every: int = 0
 
     def settled(self) -> "Plan":
         """The plan with the device found, refused where the machine lacks what it names."""
@@ -46,6 +51,7 @@ class Plan:
         for name, allowed in (
             ("precision", {"auto", *PRECISIONS}),
             ("layout", {"auto", "channels_last", "contiguous"}),
+            ("nonfinite", {"stop", "skip"}),
         ):
             if getattr(self, name) not in allowed:
                 raise SettingError(f"plan.{name} is one of {', '.join(sorted(allowed))}, not {getattr(self, name)!r}.")
@@ -57,6 +63,26 @@ class Plan:
         """The context in which losses are computed."""
         kind = PRECISIONS[self.precision] if self.precision != "auto" else None
         return contextlib.nullcontext() if kind is None else torch.autocast(torch.device(self.device).type, kind)
+
+    def wait(self) -> None:
+        """Until the device has done what it was given."""
+        device = torch.device(self.device)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        elif device.type == "mps":
+            torch.mps.synchronize()
+
+    def generators(self) -> list[torch.Generator]:
+        """The generators that dropout and the like draw from: the CPU's and the device's own."""
+        device = torch.device(self.device)
+        found = [torch.default_generator]
+        if device.type == "cuda":
+            torch.cuda.init()  # which makes the tuple of generators
+            index = torch.cuda.current_device() if device.index is None else device.index
+            found.append(torch.cuda.default_generators[index])
+        elif device.type == "mps":
+            found.append(torch.mps._get_default_mps_generator())
+        return found
 
     def said(self) -> str:
         """One line for the terminal."""
@@ -70,7 +96,7 @@ class Plan:
 def has_bfloat16(device: str) -> bool:
     """Whether products of bfloat16 are done by the hardware."""
     if device.startswith("cuda"):
-        return torch.cuda.is_bf16_supported()
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     return device == "cpu" and getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
 
 

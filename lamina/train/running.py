@@ -4,6 +4,7 @@ import contextlib
 import copy
 import itertools
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,32 +14,43 @@ from lamina.core.errors import RunError, SettingError, TrainingError
 from lamina.core.protocols import Phase, Stage
 from lamina.core.seeds import mix
 from lamina.nn import optimizers, schedules
+from lamina.train.guard import Guard, culprit, refusal
 from lamina.train.plan import Plan
+from lamina.train.restoring import load_module, load_optimizer
 
 __all__ = ["Running"]
 
-_MASK = (1 << 63) - 1
+_MASK = (1 << 64) - 1
 _ODD = 0x9E3779B97F4A7C15  # the golden ratio's bits: neighbouring steps get unrelated seeds
 
 
 class Running:
     """A stage, its step count, and the machinery around its phases.
 
-    The random state of step s, phase p and micro-batch m depends on (seed, path, s, p, m) alone.
+    The random state of step s, phase p and micro-batch m depends on (seed, path, begin, s, p, m) alone; begin: the
+    updates made before this stage, so that a stage run twice (a federated client in each round) draws anew.
     """
 
-    def __init__(self, stage: Stage, path: tuple[str, ...], seed: int, plan: Plan):
-        self.stage, self.path, self.plan = stage, path, plan
+    def __init__(self, stage: Stage, path: tuple[str, ...], seed: int, begin: int, plan: Plan):
+        self.stage, self.path, self.plan, self.begin = stage, path, plan, begin
         self.step, self.steps = 0, 0
         self.evaluate_every = self.log_every = 1
+        self.deadline: float | None = (
+            None  # seconds of training at which the stage ends anyway; the clock's, not the seed's
+        )
         self.stale = 0  # evaluations since the best one
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}  # steps in `sums`, by name: a phase may rest on some
-        self._seed = mix(seed, *path)
+        self.withheld: list[list[Any]] = []  # [step, phase] since the last log line
+        self._later: list[tuple[int, str, Tensor]] = []  # the same, where only the device knows yet
+        self._root, self._seed = seed, mix(seed, *path, begin)
         self._device = torch.device(plan.device)
+        self._generators = plan.generators()
         self._place()
+        self._guard = Guard(stage.modules, self._device)
         self._groups = [_parameters(phase) for phase in stage.phases]
         self.optimizers = [optimizers.create(phase.recipe, phase.parameters) for phase in stage.phases]
+        self._masked = [_masks(o, p) for o, p in zip(self.optimizers, stage.phases, strict=True)]
         self._losses = [torch.compile(p.loss) if plan.compile else p.loss for p in stage.phases]
         self._schedules: list[Any] = []
 
@@ -54,11 +66,13 @@ class Running:
 
     def lasts(self, steps: int, evaluations: int) -> None:
         """Fix the number of steps, and with it the schedules and the grid of evaluations and log lines."""
+        known = self._memories()
         self.steps = steps
         self._schedules = [
-            schedules.create(p.recipe.schedule, steps=max(1, steps // p.every), warmup=p.recipe.warmup)
+            schedules.create(p.recipe.schedule, steps=max(1, -(-steps // p.every)), warmup=p.recipe.warmup)
             for p in self.stage.phases
         ]
+        self._remember(known)
         epoch = self.stage.feed.length
         every = max(1, steps // max(1, evaluations))
         if epoch and steps >= 3 * epoch:
@@ -72,40 +86,49 @@ class Running:
         """Make one step: every phase of it on the step's batch. Gives what each phase minimised, and its parts."""
         self._randomness(0, 0)
         batches = [self._move(batch) for batch in self.stage.feed.next(self.step, self.plan.accumulate)]
-        shown: dict[str, Tensor] = {}
+        losses: dict[str, Tensor] = {}
         for index, phase in enumerate(self.stage.phases):
             if self.step % phase.every == 0:
-                self._update(index, phase, batches, shown)
+                shown: dict[str, Tensor] = {}
+                if self._update(index, phase, batches, shown):
+                    self._add(shown)
+                losses |= shown
         for average in self.stage.averages:
             if (self.step + 1) % average.every == 0:
                 follow(self.stage.modules[average.of], self.stage.modules[average.into], average.decay)
+        self.step += 1
+        return losses
+
+    def _add(self, shown: Mapping[str, Tensor]) -> None:
         for name, value in shown.items():
             kept = self.sums.get(name)
             self.sums[name] = value.float().clone() if kept is None else kept.add_(value)
             self.counts[name] = self.counts.get(name, 0) + 1
-        self.step += 1
-        return shown
 
-    def _update(self, index: int, phase: Phase, batches: list[Any], shown: dict[str, Tensor]) -> None:
+    def _update(self, index: int, phase: Phase, batches: list[Any], shown: dict[str, Tensor]) -> bool:
+        """One phase of a step; False where its update was withheld."""
         optimizer, group = self.optimizers[index], self._groups[index]
         optimizer.zero_grad(set_to_none=True)
+        self._guard.remember()
         shares = _shares(phase, batches)
         for part, (batch, share) in enumerate(zip(batches, shares, strict=True)):
-            self._randomness(index + 1, part)
-            with self.plan.autocast():
-                losses = self._losses[index](batch)
-            minimised = [v for v in losses.values() if v.requires_grad]
-            if not minimised:
-                raise TrainingError(
-                    f"The phase {phase.name!r} of {'/'.join(self.path)} minimises nothing: none of its losses "
-                    f"({', '.join(losses) or 'it returned none'}) depends on a parameter that learns."
-                )
-            total = minimised[0] if len(minimised) == 1 else torch.stack([v.float() for v in minimised]).sum()
+            losses, total = self._loss(index, part, batch)
             (total if share is None else total * share).backward(inputs=group)
             for name, value in {phase.name: total, **{f"{phase.name}/{k}": v for k, v in losses.items()}}.items():
                 if name == phase.name or len(losses) > 1:
                     value = value.detach() if share is None else value.detach() * share
                     shown[name] = shown[name] + value if part else value
+        gradients = [p.grad for p in group if p.grad is not None]
+        if not gradients:
+            raise TrainingError(self._nothing(phase, losses))
+        found = self._guard.look(gradients, shown[phase.name])
+        if self._masked[index]:
+            optimizer.found_inf = found  # type: ignore[attr-defined]
+            self._guard.restore_where(found)
+            self._later.append((self.step, phase.name, found))
+        elif found.item():
+            self._withhold(index, phase, batches, shown)
+            return False
         if phase.recipe.clip:
             nn.utils.clip_grad_norm_(group, phase.recipe.clip)
         if phase.recipe.l2:
@@ -114,6 +137,44 @@ class Running:
         optimizer.step()
         if phase.recipe.l1:
             optimizers.shrink(optimizer, phase.recipe.l1)
+        return True
+
+    def _loss(self, index: int, part: int, batch: Mapping[str, Tensor]) -> tuple[Mapping[str, Any], Tensor]:
+        """The losses of one micro-batch, and the sum of those that are minimised."""
+        self._randomness(index + 1, part)
+        with self.plan.autocast():
+            losses = self._losses[index](dict(batch))
+        minimised = [v for v in losses.values() if v.requires_grad]
+        if not minimised and torch.is_grad_enabled():
+            raise TrainingError(self._nothing(self.stage.phases[index], losses))
+        return losses, _sum(minimised or list(losses.values()))
+
+    def _nothing(self, phase: Phase, losses: Mapping[str, Tensor]) -> str:
+        return (
+            f"The phase {phase.name!r} of {'/'.join(self.path)} minimises nothing: none of its losses "
+            f"({', '.join(losses) or 'it returned none'}) depends on a parameter that it moves."
+        )
+
+    def _withhold(self, index: int, phase: Phase, batches: list[Any], shown: Mapping[str, Tensor]) -> None:
+        """Leave this update out; where the plan says so, stop and say where the trouble came from."""
+        optimizer = self.optimizers[index]
+        self._guard.restore()
+        self.withheld.append([self.step + 1, phase.name])
+        if self.plan.nonfinite == "skip":
+            return
+        value, reasons = float(shown[phase.name]), [""]
+        for part, batch in enumerate(batches):
+            if value - value != 0 and not any(reasons):  # the loss itself, not only its gradient
+                reasons.append(culprit(self.stage.modules, batch, partial(self._loss, index, part, batch)))
+                self._guard.restore()
+        rate = optimizer.param_groups[0]["lr"]
+        settings = f"{self._before(phase)}lr {rate:.3g}, {self.plan.precision}"
+        where = f"step {self.step + 1} of {'/'.join(self.path)}"
+        raise TrainingError(refusal(phase, self.stage.modules, value, where, settings, "".join(reasons)))
+
+    def _before(self, phase: Phase) -> str:
+        kept = self.sums.get(phase.name)
+        return "" if kept is None else f"before: {float(kept) / self.counts[phase.name]:.4g}; "
 
     def _rate(self, index: int, phase: Phase) -> None:
         factor = self._schedules[index](self.step // phase.every)
@@ -129,20 +190,32 @@ class Running:
         return moved
 
     def _randomness(self, phase: int, part: int) -> None:
-        seed = (self._seed + _ODD * (self.step * 1024 + phase * 64 + part + 1)) & _MASK
-        torch.default_generator.manual_seed(seed)
-        if self._device.type == "cuda":
-            torch.cuda.manual_seed(seed)
+        # splitmix64's finish: the CPU's generator looks at the lower 32 bits alone, so they must depend on all
+        x = (self._seed + _ODD * (self.step << 20 | phase << 14 | part)) & _MASK
+        x = ((x ^ x >> 30) * 0xBF58476D1CE4E5B9) & _MASK
+        x = ((x ^ x >> 27) * 0x94D049BB133111EB) & _MASK
+        for generator in self._generators:
+            generator.manual_seed((x ^ x >> 31) >> 1)
 
     # ------------------------------------------------------------------------------------------- around the steps
 
     def means(self) -> dict[str, float]:
         """Means of the losses since the last call, and the learning rates now; waits for the device."""
-        out = {name: float(value) / self.counts[name] for name, value in self.sums.items()}
+        values = torch.stack(list(self.sums.values())).tolist() if self.sums else []
+        out = {name: value / self.counts[name] for name, value in zip(self.sums, values, strict=True)}
         for phase, schedule in zip(self.stage.phases, self._schedules, strict=True):
             name = "lr" if len(self.optimizers) == 1 else f"{phase.name}/lr"
             out[name] = phase.recipe.lr * schedule(max(0, self.step - 1) // phase.every)
         self.sums, self.counts = {}, {}
+        return out
+
+    def left_out(self) -> list[list[Any]]:
+        """[step, phase] of the updates withheld since the last call; waits for the device."""
+        if self._later:
+            flags = torch.stack([found for _, _, found in self._later]).tolist()
+            self.withheld += [[s + 1, name] for (s, name, _), found in zip(self._later, flags, strict=True) if found]
+            self._later = []
+        out, self.withheld = self.withheld, []
         return out
 
     @contextlib.contextmanager
@@ -151,12 +224,20 @@ class Running:
         swapping: list[Any] = [o for o in self.optimizers if hasattr(o, "eval")]
         for optimizer in swapping:
             optimizer.eval()
-        yield
-        for optimizer in swapping:
-            optimizer.train()
+        try:
+            yield
+        finally:
+            for optimizer in swapping:
+                optimizer.train()
+
+    def finish(self) -> None:
+        """Leave the averaged weights in the modules: this stage's optimizers have done."""
+        for optimizer in self.optimizers:
+            if hasattr(optimizer, "eval"):
+                optimizer.eval()
 
     def observe(self, better: bool, value: float) -> None:
-        """Tell the schedules that listen (plateau) and the patience how an evaluation came out."""
+        """Tell the schedules that listen (plateau) and the patience how an evaluation came out; less is better."""
         self.stale = 0 if better else self.stale + 1
         for schedule in self._schedules:
             if hasattr(schedule, "observe"):
@@ -168,8 +249,10 @@ class Running:
 
     def state_dict(self) -> dict[str, Any]:
         """All but the weights."""
+        self.withheld = self.left_out()
         return {
             "path": list(self.path),
+            "begin": self.begin,
             "step": self.step,
             "steps": self.steps,
             "grid": [self.evaluate_every, self.log_every],
@@ -177,42 +260,42 @@ class Running:
             "sums": self.sums,
             "counts": self.counts,
             "optimizers": [o.state_dict() for o in self.optimizers],
-            "schedules": [s.state_dict() if hasattr(s, "state_dict") else {} for s in self._schedules],
+            "withheld": self.withheld,
+            "schedules": self._memories(),
             "feed": self.stage.feed.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
         """Become what was saved."""
-        if tuple(state["path"]) != self.path:
+        if len(state["optimizers"]) != len(self.optimizers):
             raise RunError(
-                f"The run stopped in {'/'.join(state['path'])}, but its method now comes to {'/'.join(self.path)} first: "
-                "what happens between stages may depend only on train.state and on saved modules."
+                f"{'/'.join(self.path)} has {len(self.optimizers)} phases, and had {len(state['optimizers'])} when it "
+                "was saved. Go on with the method as it was, or fit anew."
             )
         for name, module in self.stage.modules.items():
             load_module(name, module, weights)
         self.lasts(state["steps"], 1)
         self.evaluate_every, self.log_every = state["grid"]
         self.step, self.stale, self.counts = state["step"], state["stale"], dict(state["counts"])
+        self.withheld, self._later = list(state["withheld"]), []
+        self.begin, self._seed = state["begin"], mix(self._root, *self.path, state["begin"])
         self.sums = {k: v.to(self._device) for k, v in state["sums"].items()}
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
-        for schedule, saved in zip(self._schedules, state["schedules"], strict=True):
+        for phase, optimizer, saved in zip(self.stage.phases, self.optimizers, state["optimizers"], strict=True):
+            load_optimizer(phase.name, optimizer, saved)
+        self._remember(state["schedules"])
+        self.stage.feed.load_state_dict(state["feed"])
+
+    def _memories(self) -> list[dict[str, Any]]:
+        return [s.state_dict() if hasattr(s, "state_dict") else {} for s in self._schedules]
+
+    def _remember(self, memories: list[dict[str, Any]]) -> None:
+        for schedule, saved in zip(self._schedules, memories, strict=False):
             if saved:
                 schedule.load_state_dict(saved)
-        self.stage.feed.load_state_dict(state["feed"])
 
     def snapshot(self) -> tuple[Any, Any]:
         """A copy of everything, to go back to after trial steps."""
         return copy.deepcopy(self.state_dict()), {k: v.detach().clone() for k, v in self.weights().items()}
-
-
-def load_module(name: str, module: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Load the entries NAME.* of a checkpoint's weights into a module; missing or surplus ones are named."""
-    own = {k.removeprefix(f"{name}."): v for k, v in weights.items() if k.startswith(f"{name}.")}
-    try:
-        module.load_state_dict(own)
-    except RuntimeError as error:
-        raise RunError(f"The weights of {name!r} do not fit {type(module).__name__}: {error}") from error
 
 
 @torch.no_grad()
@@ -236,10 +319,28 @@ def _parameters(phase: Phase) -> list[nn.Parameter]:
     return found
 
 
+def _masks(optimizer: torch.optim.Optimizer, phase: Phase) -> bool:
+    """Whether the optimizer withholds an update by itself, on a device that is better not waited for."""
+    fused = type(optimizer) is torch.optim.AdamW and all(g["fused"] for g in optimizer.param_groups)
+    return fused and not phase.recipe.l1 and optimizer.param_groups[0]["params"][0].is_cuda
+
+
+def _sum(parts: list[Tensor]) -> Tensor:
+    """Their sum, in no less than single precision."""
+    if len(parts) == 1:
+        return parts[0]
+    return torch.stack([v if v.dtype == torch.float64 else v.float() for v in parts]).sum()
+
+
 def _shares(phase: Phase, batches: list[Any]) -> list[Any]:
     """Each micro-batch's share of the whole, so that gradients add up to the large batch's; [None] for a single one."""
     if len(batches) == 1:
         return [None]
-    counts = [phase.count(b) if phase.count else len(next(iter(b.values()))) for b in batches]
+    counts = [phase.count(b) if phase.count else _samples(b) for b in batches]
     total = sum(itertools.islice(counts, 1, None), counts[0])
     return [count / total for count in counts]
+
+
+def _samples(batch: Mapping[str, Tensor]) -> int:
+    """Rows of a target where there is one: an input may be laid out otherwise (all words of a batch on end)."""
+    return len(next((v for k, v in batch.items() if k.startswith("target.")), next(iter(batch.values()))))

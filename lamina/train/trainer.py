@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
+import math
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor
 
-from lamina.core.errors import SettingError, TrainingError
+from lamina.core.errors import RunError, TrainingError
+from lamina.core.files import digest, sweep, told, write_bytes
 from lamina.core.protocols import Judge, Method, Problem, Stage, Tick
 from lamina.core.seeds import mix
-from lamina.train import checkpoint
+from lamina.train import checkpoint, trials
 from lamina.train.budget import Budget
+from lamina.train.level import Level
 from lamina.train.log import Log
-from lamina.train.plan import Plan, has_bfloat16, keep_freed_memory
-from lamina.train.running import Running, load_module
+from lamina.train.plan import Plan, keep_freed_memory
+from lamina.train.running import Running
+from lamina.train.writer import Writer
 
 __all__ = ["Stopped", "Trainer"]
 
@@ -35,7 +40,7 @@ class Trainer:
     """Runs a method's stages: device, precision, accumulation, clipping, checkpoints, evaluation, the diaries.
 
     Args:
-        folder: where `checkpoints/`, the diaries and model.safetensors go; None keeps nothing.
+        folder: where `checkpoints/`, the diaries and model.safetensors go, from `run` on; None keeps nothing.
         judge: evaluates a module on the validation split; None evaluates nothing.
         saved: weights and state of a checkpoint, to go on from.
         about: written into the weights' file.
@@ -53,24 +58,26 @@ class Trainer:
         about: Mapping[str, str] | None = None,
     ):
         self.seed, self.judge, self.folder, self.about = seed, judge, folder, dict(about or {})
-        self.plan = (plan or Plan()).settled()
         self.budget = budget or Budget(epochs=10)
         self.step = 0  # over all stages
-        self.best: dict[str, Any] | None = None  # metric, value, step, weights' checkpoint
+        self.best: dict[str, Any] | None = None  # metric, value, step, stage, sha256; without a folder, the weights
         self.spent = 0.0  # seconds of training before this process
-        self._began = time.monotonic()
-        self._stop: str | None = None
-        self._chain: list[Level] = []
         self.saved = saved
         if saved:
             own = saved[1]["trainer"]
-            self.step, self.best, self.spent = own["step"], own["best"], saved[1]["clock"]["spent"]
-            self.plan = Plan(**own["plan"])
-        self.log = Log(folder, {**saved[1]["trainer"]["marks"], **saved[1]["clock"]} if saved else None)
+            plan, self.step, self.best = Plan(**own["plan"]), own["step"], own["best"]
+            self.spent = saved[1]["clock"]["spent"]
+        self.plan = (plan or Plan()).settled()
+        self.log = Log(None)
         self.store = folder / "checkpoints" if folder else None
-        if self.store:
-            self.store.mkdir(exist_ok=True)
-            checkpoint.clean(self.store)
+        self._began, self._first = time.monotonic(), self.step
+        self._saved_at = self.step
+        self._save_every = saved[1]["clock"]["save_every"] if saved else self.plan.save_every
+        self._better: dict[str, Tensor] = {}  # the weights just found best
+        self._looks = 0.0  # seconds of an evaluation
+        self._writer = Writer()
+        self._stop: str | None = None
+        self._interruptible: int | None = None  # the thread that a stop may leave where it is
 
     # --------------------------------------------------------------------------------------------------- the outside
 
@@ -80,12 +87,33 @@ class Trainer:
         if self.plan.threads:
             torch.set_num_threads(self.plan.threads)
         self._began = time.monotonic()
-        with contextlib.closing(self.log):
-            yield from method.learn(problem, Level(self, None, "", {"model": problem.model}))
+        if self.folder and self.store:
+            self.store.mkdir(exist_ok=True)
+            sweep(self.folder)
+            checkpoint.clean(self.store)
+            marks = {**self.saved[1]["trainer"]["marks"], **self.saved[1]["clock"]} if self.saved else None
+            self.log = Log(self.folder, marks)
+        torch.manual_seed(mix(self.seed, "method"))
+        outermost = Level(self._stage, lambda: self.saved, None, "", {"model": problem.model})
+        try:
+            yield from method.learn(problem, outermost)
+            if self.saved:
+                raise RunError(self._elsewhere("its end"))
+            self._interruptible = threading.get_ident()  # all is saved: whoever still measures may be stopped at once
+        finally:
+            try:
+                self._writer.wait()
+            finally:
+                self.log.close()
 
     def stop(self, reason: str) -> None:
-        """Ask for an end after the step under way (safe in a signal handler): it saves, then raises Stopped."""
+        """Ask for an end after the step under way (safe in a signal handler): it saves, then raises Stopped.
+
+        An evaluation under way is left at once, and made up for by the run that goes on.
+        """
         self._stop = reason
+        if self._interruptible == threading.get_ident():
+            raise Stopped(reason, self.folder)
 
     @property
     def seconds(self) -> float:
@@ -95,225 +123,249 @@ class Trainer:
     # --------------------------------------------------------------------------------------------------------- a stage
 
     def _stage(self, level: Level, stage: Stage) -> Iterator[Tick]:
-        path = (*level.path, stage.name)
-        torch.manual_seed(mix(self.seed, *path, "start"))
-        running = Running(stage, path, self.seed, self._for_stage(stage))
-        resumed = level.takes_up("stage")
-        if resumed is not None:
-            running.load_state_dict(resumed, self.saved[0])
-            self.saved = None
-        else:
-            self._fix(running)
-        while running.step < running.steps:
-            losses = running.advance()
-            self.step += 1
-            tick = Tick(path, running.step, running.steps, losses)
-            last = running.step == running.steps
-            if last or running.step % running.log_every == 0:
-                tick.means = self._write(running)
-            late = self.budget.seconds is not None and self.seconds > self.budget.seconds and stage.steps is None
-            if late and not last:
-                running.steps, last = running.step, True
-                self.log.write("events", {"event": "out of time", "step": running.step, "path": list(path)})
+        running, owed = self._begin(level, stage)
+        while owed is not None or running.step < running.steps:
+            tick, owed, better = owed or self._advance(running), None, False
+            last = running.step >= running.steps
             if last or running.step % running.evaluate_every == 0:
-                tick.metrics, better = self._evaluate(running)
-                last = last or self._impatient(running)
-                if last:
-                    running.steps = running.step
-                self._save(level, running, better)
+                try:
+                    tick.metrics, better = self._evaluate(running)
+                except Stopped:
+                    self._save(level, running, owed=tick)
+                    self._halt()
+                if self._impatient(running):
+                    running.steps, last = running.step, True
+            yield tick  # what a method does with it, its state included, is in the checkpoint
+            if better or self._stop or self._due(level, last or tick.metrics is not None):
+                self._save(level, running)
             if self._stop:
-                self._save(level, running, False)
-                self.log.write("events", {"event": "stopped", "by": self._stop, "step": self.step})
-                raise Stopped(self._stop, self.folder)
-            yield tick
+                self._halt()
+        running.finish()
+        torch.manual_seed(mix(self.seed, *running.path, running.begin, "end"))  # the same, whether resumed or not
 
-    def _for_stage(self, stage: Stage) -> Plan:
-        """The plan with what 'auto' means for this stage's data; the first stage settles it for the run."""
-        plan = self.plan
-        if plan.layout == "auto":
-            pictures = any(
-                isinstance(m, nn.Conv2d | nn.ConvTranspose2d) for s in stage.modules.values() for m in s.modules()
-            )
-            plan.layout = "channels_last" if pictures else "contiguous"
-        return plan
+    def _begin(self, level: Level, stage: Stage) -> tuple[Running, Tick | None]:
+        """The stage as it starts or was saved, and in that case the tick whose evaluation was interrupted."""
+        path = (*level.path, stage.name)
+        trials.lay_out(self.plan, stage)
+        torch.manual_seed(mix(self.seed, *path, self.step, "start"))
+        running = Running(stage, path, self.seed, self.step, self.plan)
+        if not self.saved:
+            self._settle(level, running)
+            return running, None
+        weights, state = self.saved
+        if tuple(state["stage"]["path"]) != path:
+            raise RunError(self._elsewhere("/".join(path)))
+        running.load_state_dict(state["stage"], weights)
+        running.deadline = state["clock"]["deadline"]
+        self.saved = None
+        self._check_best(running)
+        if stage.steps is None and str(self.budget) != state["trainer"]["budget"]:
+            self._extend(running)
+        return running, Tick(**state["owed"]) if state["owed"] else None
 
-    def _fix(self, running: Running) -> None:
-        """Settle number format and number of steps, by trial steps on state that is put back afterwards."""
-        stage, plan = running.stage, self.plan
-        steps = stage.steps or self.budget.counted(stage.feed.length)
-        if stage.steps is None and steps is not None:
-            steps = max(1, round(steps * stage.share))
-        evaluations = plan.evaluations if stage.judged and self.judge else 1
+    def _elsewhere(self, place: str) -> str:
+        assert self.saved
+        return (
+            f"The run stopped in {'/'.join(self.saved[1]['stage']['path'])}, but its method now comes to {place} "
+            "first: what happens between stages may depend only on train.state and on saved modules."
+        )
+
+    def _settle(self, level: Level, running: Running) -> None:
+        """Fix the plan and the number of steps, by trial steps on state that is put back afterwards."""
+        plan, steps, evaluations = self.plan, self._counted(running.stage), self._evaluations(running.stage)
         running.lasts(steps or 1_000_000, evaluations)
+        measured = steps is None
         if not plan.threads:
-            plan.threads = self._fitting_threads(running)
+            plan.threads, measured = trials.threads(running), True
             torch.set_num_threads(plan.threads)
         if plan.precision == "auto":
-            plan.precision = "float32"
-            if has_bfloat16(plan.device) and (steps is None or steps > 200) and self._trial(running, 3) > 2e-3:
-                times = {}
-                for name in ("float32", "bfloat16"):
-                    plan.precision = name
-                    times[name] = self._trial(running, 5)
-                plan.precision = "bfloat16" if times["bfloat16"] < 0.9 * times["float32"] else "float32"
+            plan.precision, times = trials.number_format(running, steps)
+            measured = True
+            if times:
                 self.log.write("events", {"event": "plan", "precision": plan.precision, "step_s": times})
         if steps is None:
             steps = self._affordable(running, evaluations)
         running.lasts(steps, evaluations)
-        self.log.write("events", {"event": "stage", "path": list(running.path), "steps": steps, "from": self.step})
+        path = list(running.path)
+        self.log.write("events", {"event": "stage", "path": path, "steps": steps, "from": self.step})
+        if measured:
+            self._save(level, running)  # what the clock decided stays so, whenever the run is killed
 
-    def _fitting_threads(self, running: Running) -> int:
-        """One where steps are tiny and more threads do not pay: each parallel region then waits for one to wake up."""
-        most = torch.get_num_threads()
-        if most == 1 or self.plan.device != "cpu":
-            return most
-        times = {most: self._trial(running, 3)}
-        if times[most] < 1e-2:
-            torch.set_num_threads(1)
-            times[1] = self._trial(running, 3)
-        return min(times, key=lambda n: times[n] * (1.0 if n == 1 else 1.1))
+    def _extend(self, running: Running) -> None:
+        """A resumed run with another budget trains on to its end."""
+        evaluations = self._evaluations(running.stage)
+        steps = self._counted(running.stage) or running.step + self._affordable(running, evaluations)
+        running.lasts(max(steps, running.step), evaluations)
+        self.log.write("events", {"event": "budget", "budget": str(self.budget), "steps": running.steps})
 
-    def _trial(self, running: Running, steps: int) -> float:
-        """Median seconds of a step, over a few that leave no trace."""
-        state, weights = running.snapshot()
-        times = []
-        for _ in range(steps + 1):
-            start = time.perf_counter()
-            running.advance()
-            if running.plan.device.startswith("cuda"):
-                torch.cuda.synchronize()
-            times.append(time.perf_counter() - start)
-        running.load_state_dict(state, weights)
-        return sorted(times[1:])[steps // 2]
+    def _evaluations(self, stage: Stage) -> int:
+        return self.plan.evaluations if stage.judged and self.judge else 1
+
+    def _counted(self, stage: Stage) -> int | None:
+        """Steps of a stage, None where the clock will tell."""
+        if stage.steps is not None:
+            return stage.steps
+        steps = self.budget.counted(stage.feed.length)
+        return None if steps is None else max(1, round(steps * stage.share))
 
     def _affordable(self, running: Running, evaluations: int) -> int:
         """Steps that fit into the time left, evaluations counted in, with a tenth held back for slower stretches."""
-        left = self.budget.seconds * running.stage.share
-        left = min(left, self.budget.seconds - self.seconds)
-        for trial in (2, 8, 40):
-            step = self._trial(running, trial)
-            if step * trial > 1.0:
+        assert self.budget.seconds is not None
+        begun = self.seconds
+        running.deadline = min(begun + self.budget.seconds * running.stage.share, self.budget.seconds)
+        for steps in (2, 8, 40):
+            step = trials.trial(running, steps)
+            if step * steps > min(1.0, 0.01 * (running.deadline - begun)):
                 break
-        start = time.perf_counter()
         if running.stage.judged and self.judge:
+            start = time.monotonic()
             with running.averaged():
                 self._judged(running)
-        evaluation = time.perf_counter() - start
-        return max(1, int((0.9 * left - evaluations * evaluation) / step))
+            self._looks = time.monotonic() - start
+        left = running.deadline - self.seconds
+        return max(1, int((0.9 * left - evaluations * self._looks) / step))
+
+    def _advance(self, running: Running) -> Tick:
+        """One step, and at a logging step its lines."""
+        losses = running.advance()
+        self.step += 1
+        late = running.deadline is not None and self.seconds + self._looks > running.deadline
+        if late and running.step < running.steps:
+            running.steps = running.step
+            self.log.write("events", {"event": "out of time", "step": running.step, "path": list(running.path)})
+        tick = Tick(running.path, running.step, running.steps, losses)
+        if running.step == running.steps or running.step % running.log_every == 0:
+            tick.means = self._write(running)
+        return tick
 
     # ------------------------------------------------------------------------------------------- evaluation and files
 
     def _write(self, running: Running) -> dict[str, float]:
-        means = running.means()
+        means, left_out = running.means(), running.left_out()
         where = {"stage": "/".join(running.path), "step": running.step, "updates": self.step}
-        self.log.write("metrics", {**where, **means})
+        withheld = {"withheld": len(left_out)} if left_out else {}
+        self.log.write("metrics", {**where, **means, **withheld})
         self.log.write("timing", {**where, "seconds": round(self.seconds, 3)})
-        bad = [name for name, value in means.items() if value != value or abs(value) == float("inf")]
-        if bad:
-            raise TrainingError(
-                f"The loss {bad[0]!r} became {means[bad[0]]} by step {running.step} of {'/'.join(running.path)}. "
-                "Lower method.lr, clip gradients (--set method.clip=1), or see whether rounding is the cause: "
-                "--set plan.precision=float32."
-            )
+        if left_out:
+            self.log.write("events", {"event": "withheld", "path": list(running.path), "updates": left_out})
+            if self.plan.nonfinite == "stop":  # a device that was not waited for tells only now
+                step, name = left_out[0]
+                raise TrainingError(
+                    f"The loss {name!r} or its gradient was not finite at step {step} of {where['stage']}; "
+                    f"{len(left_out)} such updates were withheld since: the weights are sound. Lower method.lr, clip "
+                    "gradients (--set method.clip=1), or leave such updates out: --set plan.nonfinite=skip."
+                )
         return means
 
     def _judged(self, running: Running) -> dict[str, float]:
+        assert running.stage.judged is not None and self.judge is not None
         module = running.stage.modules[running.stage.judged]
-        was = module.training
+        modes = [(one, one.training) for one in module.modules()]
         module.eval()
         torch.manual_seed(mix(self.seed, *running.path, "judge"))
-        with torch.no_grad(), self.plan.autocast():
-            metrics = self.judge(module)
-        module.train(was)
-        return metrics
+        try:
+            with torch.no_grad(), self.plan.autocast():
+                return self.judge(module)
+        finally:
+            for one, training in modes:
+                one.training = training
 
     def _evaluate(self, running: Running) -> tuple[dict[str, float] | None, bool]:
         if not self.judge or running.stage.judged is None:
             return None, False
-        stage = "/".join(running.path)
+        start, stage = time.monotonic(), "/".join(running.path)
         with running.averaged():
-            metrics = self._judged(running)
-            value = metrics[self.judge.metric]
-            better = value == value and (self.best is None or self.judge.better(value, self.best["value"]))
+            try:
+                self._interruptible = threading.get_ident()
+                if self._stop:
+                    raise Stopped(self._stop, self.folder)
+                metrics = self._judged(running)
+            finally:
+                self._interruptible = None
+            value, weights = metrics[self.judge.metric], running.stage.modules[running.stage.judged].state_dict()
+            better = math.isfinite(value) and (self.best is None or self.judge.better(value, self.best["value"]))
+            better = better and all(bool(w.isfinite().all()) for w in weights.values())
             if better:
+                self._writer.wait()  # it may still add to the best before
                 self.best = {"metric": self.judge.metric, "value": value, "step": self.step, "stage": stage}
-                self._keep(running)
+                self._better = {k: v.detach().to("cpu", copy=True) for k, v in weights.items()}
+                if self.folder is None:
+                    self.best["weights"] = self._better
         self.log.write("metrics", {"stage": stage, "step": running.step, "valid": metrics})
-        running.observe(better, value)
+        running.observe(better, value if self.judge.better(0.0, 1.0) else -value)
+        self._looks = time.monotonic() - start
         return metrics, better
 
-    def _keep(self, running: Running) -> None:
-        """The judged module's weights, as model.safetensors or, without a folder, in memory."""
-        weights = running.stage.modules[running.stage.judged].state_dict()
-        if self.folder:
-            checkpoint.write_weights(self.folder / "model.safetensors", weights, self.about)
-        else:
-            self.best["weights"] = {k: v.detach().clone() for k, v in weights.items()}
-
     def _impatient(self, running: Running) -> bool:
-        if not self.plan.patience or running.stale < self.plan.patience:
+        if not self.plan.patience or running.stale < self.plan.patience or running.step >= running.steps:
             return False
         self.log.write("events", {"event": "early stop", "step": running.step, "stale": running.stale})
         return True
 
-    def _save(self, level: Level, running: Running, better: bool) -> None:
-        if self.store is None:
+    def _due(self, level: Level, border: bool) -> bool:
+        """Whether a checkpoint falls on this step: at the borders of the run itself, else a minute's worth of steps
+        after the last one, as the first seconds tell."""
+        if not self._save_every and time.monotonic() - self._began > 5:
+            self._save_every = max(1, round(60 * (self.step - self._first) / (time.monotonic() - self._began)))
+        every = self._save_every and self.step - self._saved_at >= self._save_every
+        return bool(every) or (border and level.outermost)
+
+    def _save(self, level: Level, running: Running, owed: Tick | None = None) -> None:
+        """Snapshot all there is; a thread writes it beside the training."""
+        if self.store is None or self.folder is None:
             return
-        weights = running.weights()
-        chain = level.chain()
-        for depth, one in enumerate(chain):
-            own = {f"{m}.{k}": v for m, module in one.modules.items() for k, v in module.state_dict().items()}
-            weights |= {f"level{depth}.{k}": v for k, v in own.items()}
-        marks = self.log.marks()
-        state = {
-            "clock": {"spent": self.seconds, "timing": marks.pop("timing", 0), "events": marks.pop("events", 0)},
-            "trainer": {"step": self.step, "best": self.best, "plan": vars(self.plan), "marks": marks},
-            "levels": [{"name": one.name, "state": one.state} for one in chain],
+        store, folder, step, best, better = self.store, self.folder, self.step, self.best, self._better
+        self._writer.wait()
+        marks: dict[str, Any] = dict(self.log.marks())
+        clock: dict[str, Any] = {
+            "spent": self.seconds,
+            "timing": marks.pop("timing", 0),
+            "events": marks.pop("events", 0),
+        }
+        clock |= {"deadline": running.deadline, "save_every": self._save_every}
+        own = {"step": step, "best": best, "plan": vars(self.plan), "budget": str(self.budget), "marks": marks}
+        state: dict[str, Any] = {
+            "clock": clock,
+            "trainer": own,
+            "levels": level.states(),
             "stage": running.state_dict(),
         }
-        path = checkpoint.save(self.store, self.step, weights, state, beside=self.folder / "fields")
-        if better:
-            checkpoint.point(self.store, "best", path)
-        checkpoint.clean(self.store)
+        held = checkpoint.snapshot(
+            {**running.weights(), **level.weights()}, {**state, "owed": vars(owed) if owed else None}
+        )
+        self._saved_at, self._better = step, {}
 
+        def job() -> None:
+            with told(folder):
+                if best and better:
+                    data = checkpoint.packed(better, self.about)
+                    best["sha256"] = held.plain["trainer"]["best"]["sha256"] = hashlib.sha256(data).hexdigest()
+                self.log.sync()
+                path = checkpoint.write(store, step, held, beside=folder / "fields")
+                if better:
+                    write_bytes(folder / "model.safetensors", data)
+                    checkpoint.point(store, "best", path)
+                checkpoint.clean(store)
 
-class Level:
-    """What a method is handed as `train`: one training, perhaps inside another, with its memory and its modules."""
+        self._writer.start(job)
 
-    def __init__(self, trainer: Trainer, outer: Level | None, name: str, modules: Mapping[str, nn.Module]):
-        self._trainer, self._outer, self.name, self.modules = trainer, outer, name, dict(modules)
-        self.state: dict[str, Any] = {}
-        saved = self.takes_up("levels")
-        if saved is not None:
-            self.state = dict(saved["state"])
-            for key, module in self.modules.items():
-                load_module(f"level{len(self.path)}.{key}", module, trainer.saved[0])
+    def _check_best(self, running: Running) -> None:
+        """The best weights are those of the checkpoint; a kill just before they were written is made good."""
+        if not self.best or not self.folder:
+            return
+        path = self.folder / "model.safetensors"
+        if path.is_file() and digest(path) == self.best["sha256"]:
+            return
+        if self.best["step"] != self.step or running.stage.judged is None:
+            raise RunError(f"{path} is missing or not what was saved. Restore it from a copy, or fit anew.")
+        with running.averaged():
+            weights = running.stage.modules[running.stage.judged].state_dict()
+            checkpoint.write_weights(path, weights, self.about)
+        found = checkpoint.latest(self.store) if self.store else None
+        if self.store and found:
+            checkpoint.point(self.store, "best", found)
 
-    @property
-    def path(self) -> tuple[str, ...]:
-        """Names of this training and those around it; the outermost has none."""
-        return (*self._outer.path, self.name) if self._outer else ()
-
-    def chain(self) -> list[Level]:
-        """The trainings around this one and itself, outermost first."""
-        return [*(self._outer.chain() if self._outer else []), self]
-
-    def takes_up(self, what: str) -> Any:
-        """What a checkpoint holds for this very place, where a stopped run is being taken up; None otherwise."""
-        if self._trainer.saved is None:
-            return None
-        state = self._trainer.saved[1]
-        if what == "stage":
-            return state["stage"] if len(state["levels"]) == len(self.chain()) else None
-        depth = len(self.path)
-        held = depth < len(state["levels"]) and state["levels"][depth]["name"] == self.name
-        return state["levels"][depth] if held else None
-
-    def __call__(self, stage: Stage) -> Iterator[Tick]:
-        return self._trainer._stage(self, stage)
-
-    def within(self, name: str, modules: Mapping[str, nn.Module] | None = None) -> Level:
-        """A training nested in this one, with a state of its own."""
-        if "/" in name:
-            raise SettingError(f"A nested training's name has no slash; {name!r} came.")
-        return Level(self._trainer, self, name, modules or {})
+    def _halt(self) -> None:
+        self._writer.wait()
+        self.log.write("events", {"event": "stopped", "by": self._stop, "step": self.step})
+        raise Stopped(self._stop or "a request", self.folder)

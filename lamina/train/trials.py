@@ -1,0 +1,65 @@
+"""What 'auto' means for a run, found out before its first step by a few steps that leave no trace."""
+
+import time
+from typing import Any
+
+import torch
+from torch import nn
+
+from lamina.core.protocols import Stage
+from lamina.train.plan import Plan, has_bfloat16
+from lamina.train.running import Running
+
+__all__ = ["lay_out", "number_format", "threads", "trial"]
+
+
+def lay_out(plan: Plan, stage: Stage) -> None:
+    """Settle the memory layout: pictures' channels last where a module convolves them."""
+    if plan.layout == "auto":
+        pictures = any(
+            isinstance(m, nn.Conv2d | nn.ConvTranspose2d) for s in stage.modules.values() for m in s.modules()
+        )
+        plan.layout = "channels_last" if pictures else "contiguous"
+
+
+def trial(running: Running, steps: int) -> float:
+    """Median seconds of a step, over a few on state that is put back: weights, statistics, feed, random numbers."""
+    state, weights = running.snapshot()
+    random = [(g, g.get_state()) for g in running.plan.generators()]
+    times = []
+    for _ in range(steps + 1):
+        start = time.perf_counter()
+        running.advance()
+        running.plan.wait()
+        times.append(time.perf_counter() - start)
+    running.load_state_dict(state, weights)
+    for generator, before in random:
+        generator.set_state(before)
+    return sorted(times[1:])[steps // 2]
+
+
+def threads(running: Running) -> int:
+    """One where steps are tiny and more threads do not pay: each parallel region then waits for one to wake up."""
+    most = torch.get_num_threads()
+    if most == 1 or running.plan.device != "cpu":
+        return most
+    times = {most: trial(running, 3)}
+    if times[most] < 1e-2:
+        torch.set_num_threads(1)
+        times[1] = trial(running, 3)
+    return min(times, key=lambda n: times[n] * (1.0 if n == 1 else 1.1))
+
+
+def number_format(running: Running, steps: int | None) -> tuple[str, dict[str, Any]]:
+    """bfloat16 where the hardware has it, steps are many and it is a tenth faster; and a step's seconds in each."""
+    plan = running.plan
+    if not has_bfloat16(plan.device) or (steps is not None and steps <= 200):
+        return "float32", {}
+    plan.precision = "float32"
+    if trial(running, 3) <= 2e-3:
+        return "float32", {}
+    times = {}
+    for name in ("float32", "bfloat16"):
+        plan.precision = name
+        times[name] = trial(running, 5)
+    return "bfloat16" if times["bfloat16"] < 0.9 * times["float32"] else "float32", times
