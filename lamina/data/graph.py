@@ -1,5 +1,6 @@
 """A graph as a data set: its samples are the nodes, and a batch is the whole of it."""
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -33,6 +34,12 @@ class GraphData(TableData):
         return {**sizes, "vocab": sizes["words"]} if "words" in sizes else sizes
 
     @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the used columns and the edges."""
+        edges = np.ascontiguousarray(np.asarray(self.table.edges))  # type: ignore[attr-defined]
+        return hashlib.sha256(super().fingerprint.encode() + edges.tobytes()).hexdigest()
+
+    @property
     def edges(self) -> Tensor:
         """(2, edges) int64."""
         return torch.as_tensor(np.asarray(self.table.edges), dtype=torch.long)  # type: ignore[attr-defined]
@@ -58,10 +65,6 @@ class GraphData(TableData):
             held[torch.as_tensor(known)] = given
             self._arrays[key] = held
         return self._arrays[key]
-
-    def features(self, split: str) -> np.ndarray:
-        """No flat features beyond numbers and categories: texts and edges are the network's to use."""
-        return super().features(split)
 
     def feed(self, sampler: Mapping[str, Any], *, split: str, batch: int, seed: int, augment: Any = None) -> Feed:
         """The graph as a whole, each step."""
