@@ -77,13 +77,13 @@ def fit(
     as_json: Annotated[bool, _rare("--json", metavar="", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Train a network on your data."""
-    given = {"--budget": budget, "--epochs": epochs and f"{epochs}epochs", "--steps": steps and f"{steps}steps"}
-    said = [f"{k} {v}" for k, v in given.items() if v is not None]
+    said = [f"--{k} {v}" for k, v in (("budget", budget), ("epochs", epochs), ("steps", steps)) if v is not None]
     if len(said) > 1:
         raise typer.BadParameter(f"Say how long once: {' and '.join(said)} came.")
     from lamina.cli import tables, terminal
 
-    long = next((str(v) for v in given.values() if v is not None), None)
+    long = budget if epochs is None else f"{epochs}epochs"
+    long = long if steps is None else f"{steps}steps"
     asked = dict(
         target=target, task=task, model=model, method=method, budget=long, valid=valid, test=test,
         weights=weights, set=set, out=out, resume=resume, seed=seed, device=device,
@@ -258,7 +258,9 @@ def main() -> None:
     if _ALL:
         sys.argv.remove("all")
     try:
-        app(standalone_mode=False)
+        status = app(standalone_mode=False)
+        if isinstance(status, int) and status:  # typer gives back what it took from an Exit or an interrupt
+            sys.exit(status)
     except typer.Exit as end:
         sys.exit(end.exit_code)
     except (KeyboardInterrupt, typer.Abort):

@@ -69,10 +69,11 @@ def _listening(fitting: Fitting) -> Iterator[None]:
     """The first signal asks for a save and an end, a second one ends at once."""
 
     def heard(number: int, frame: Any) -> None:
-        signal.signal(number, signal.SIG_DFL)
+        for each in ("SIGINT", "SIGTERM"):
+            signal.signal(getattr(signal, each), signal.SIG_DFL)
         trainer = getattr(fitting, "trainer", None)
-        if trainer is None:
-            raise KeyboardInterrupt
+        if trainer is None:  # nothing is written yet
+            raise SystemExit(128 + number)
         trainer.stop(signal.Signals(number).name)
 
     before = {number: signal.signal(number, heard) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -179,6 +179,11 @@ def _typed(table: Table, targets: list[str], wanted: list[str], types: Mapping[s
             found[name] = types[name]
             continue
         kind, why = guess.guess(table[name], target=name in targets)
+        if kind is None and name in targets:
+            raise DataError(
+                f"The target {name!r} of {table.source or 'the table'} cannot be learnt: {why}. Fill it in, or take "
+                "another --target."
+            )
         if kind is None:
             notes.append(f"left out {name!r}: {why} (--set data.types={{{name!r}: 'category'}} to use it all the same)")
             continue
@@ -247,8 +252,11 @@ def _with_answers(table: Table, roles: Roles, fields: Mapping[str, Any]) -> tupl
         )
     kept = np.flatnonzero(~missing)
     columns = {name: column.take(kept) for name, column in table.columns.items()}
-    skipped = [*table.skipped, *((int(i), "no target") for i in np.flatnonzero(missing))]
-    note = f"left out {int(missing.sum())} rows without a target (first: {', '.join(where)})"
+    column = table[roles.targets[0]]
+    lines = range(column.first_row, column.first_row + table.rows) if column.lines is None else column.lines
+    skipped = [*table.skipped, *((int(lines[i]), "no target") for i in np.flatnonzero(missing).tolist())]
+    few = int(missing.sum())
+    note = f"left out {few:,} row{'s' * (few > 1)} without a target (first: {', '.join(where)})"
     return Table(columns, len(kept), table.source, table.first_row, skipped, table.notes), [note]
 
 

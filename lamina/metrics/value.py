@@ -22,7 +22,7 @@ class Value:
     unit: str = ""
 
     def __float__(self) -> float:
-        return self.value
+        return float(self.value)  # numpy's float64 is a strict subclass, which `float()` deprecates
 
     def __str__(self) -> str:
         unit = f" {self.unit}" if self.unit else ""
