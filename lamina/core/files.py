@@ -157,8 +157,9 @@ class Lock:
     """
 
     def __init__(self, path: Path):
-        self._path = path.resolve()
-        self._file = open(path, "ab")  # noqa: SIM115 (held until `release`)
+        self._path, self._mine = path.resolve(), False
+        with told(path.parent):
+            self._file = open(path, "ab")  # noqa: SIM115 (held until `release`)
         try:
             if self._path in _held:  # the system's lock is the process's: it would be granted twice
                 raise BlockingIOError
@@ -169,12 +170,18 @@ class Lock:
                 f"{path.parent} is in use: another lamina works in it. Wait for it, stop it, or name another --out."
             ) from error
         _held.add(self._path)
+        self._mine = True
 
     def release(self) -> None:
         """Let others have it; twice is once."""
-        if self._path in _held and not self._file.closed:
+        if self._mine:
+            self._mine = False
             self._file.close()  # which gives the system's lock back
             _held.discard(self._path)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_file"):
+            self.release()
 
 
 if sys.platform == "win32":

@@ -69,7 +69,9 @@ class Running:
         known = self._memories()
         self.steps = steps
         self._schedules = [
-            schedules.create(p.recipe.schedule, steps=max(1, -(-steps // p.every)), warmup=p.recipe.warmup)
+            schedules.create(
+                p.recipe.schedule, steps=max(1, -(-steps // p.every)), warmup=p.recipe.warmup, **p.recipe.shape
+            )
             for p in self.stage.phases
         ]
         self._remember(known)
@@ -94,8 +96,10 @@ class Running:
                     self._add(shown)
                 losses |= shown
         for average in self.stage.averages:
-            if (self.step + 1) % average.every == 0:
-                follow(self.stage.modules[average.of], self.stage.modules[average.into], average.decay)
+            k, rest = divmod(self.step + 1, average.every)
+            if not rest:
+                decay = min(average.decay, (1 + k) / (10 + k))
+                follow(self.stage.modules[average.of], self.stage.modules[average.into], decay)
         self.step += 1
         return losses
 

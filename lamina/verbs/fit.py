@@ -1,10 +1,12 @@
 """fit: from a source to a run, by way of whatever was asked and the rest inferred; and the same, resumed."""
 
+import contextlib
 import datetime
 import json
 import os
 import platform
 import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,8 @@ import numpy as np
 import torch
 
 from lamina.core import names
-from lamina.core.errors import RunError, SettingError
-from lamina.core.files import digest, write_json, write_text
+from lamina.core.errors import RunError, SettingError, TrainingError, UserError
+from lamina.core.files import Lock, digest, sweep, told, write_sealed, write_text
 from lamina.core.protocols import Tick
 from lamina.fields import guess
 from lamina.train import checkpoint
@@ -77,6 +79,7 @@ class Fitting:
     ):
         self.saved: tuple[Any, Any] | None = None
         self.done = False
+        self.lock: Lock | None = None
         own = {"loss": loss, "metrics": metrics or None}
         if resume is not None:
             given = {"model": model, "task": task, "method": method, "valid": valid, "test": test}
@@ -101,6 +104,11 @@ class Fitting:
         self.budget = limit or _default_budget(self.parts)
         if not budget:
             self.parts.notes.append(f"budget {self.budget} (--budget)")
+        unread = [row for row in getattr(self.parts.data, "skipped", []) if row[1] != "no target"]
+        if unread:
+            where, why = unread[0]
+            more = f", … and {len(unread) - 1} more" if len(unread) > 1 else ""
+            self.parts.notes.append(f"left out {_counted(len(unread), 'row')}: {where} ({why}){more}; see skipped.csv")
         split = next((s for s in ("valid", "test") if self.parts.data.count(s)), None)
         self.judge = Judgement(self.parts.task, self.parts.data, split) if split else None
         self._check_data(resume is not None)
@@ -111,8 +119,9 @@ class Fitting:
         """Train; the folder is made at the first tick and complete after the last."""
         if self.done:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._write_fields()
+        with told(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        self.lock = self.lock or Lock(self.folder / "lock")
         self.about = self._about("running")
         parts, seed = self.parts, self.asked["seed"]
         self.trainer = Trainer(
@@ -121,15 +130,31 @@ class Fitting:
             about={"model": parts.names["model"], "task": parts.names["task"]},
         )  # fmt: skip
         self._write("running")
+        began = self.saved is not None
         try:
-            yield from self.trainer.run(parts.method, parts.problem(seed))
+            self._write_fields()
+            for tick in self.trainer.run(parts.method, parts.problem(seed)):
+                began = True
+                yield tick
+            self._finish()
         except Stopped as stopped:
             self._write("stopped", reason=stopped.reason)
             raise
-        except BaseException as error:
-            self._write("failed", reason=f"{type(error).__name__}: {error}")
+        except GeneratorExit:
+            self._write("stopped", reason="the loop over its ticks was left")
             raise
-        self._finish()
+        except BaseException as error:
+            if isinstance(error, UserError) and not began:
+                shutil.rmtree(self.folder)  # what was asked cannot be done: no half-written run stays
+                if self.folder.parent == Path("runs"):
+                    with contextlib.suppress(OSError):  # it holds other runs
+                        self.folder.parent.rmdir()
+            else:
+                with contextlib.suppress(TrainingError):  # a full disk has no room for its own obituary
+                    self._write("failed", reason=f"{type(error).__name__}: {error}")
+            raise
+        finally:
+            self.lock.release()
 
     def _finish(self) -> None:
         """The best weights back in the network, metrics and baseline measured, run.json closed."""
@@ -209,13 +234,16 @@ class Fitting:
         kept = {k: v for k, v in (trainer.best or {}).items() if k != "weights"}
         self.about |= {"status": status, "plan": vars(trainer.plan), "steps": trainer.step, "best": kept or None}
         self.about |= {"seconds": round(trainer.seconds, 2), **more}
-        write_json(self.folder / "run.json", _plain(self.about))
+        with told(self.folder):
+            write_sealed(self.folder / "run.json", _plain(self.about))
 
     def _write_fields(self) -> None:
         folder = self.folder / "fields"
         if self.saved is not None and folder.is_dir():
             return
-        folder.mkdir(exist_ok=True)
+        with told(self.folder):
+            folder.mkdir(exist_ok=True)
+            sweep(folder)
         known = {kind: stem for stem, kind in guess.fields().items()}
         held = {}
         for column, one in self.parts.data.fields.items():
@@ -224,7 +252,8 @@ class Fitting:
                     f"The field of {column!r}, {type(one).__name__}, is on no shelf; put it into lamina_ext/fields."
                 )
             held[column] = {"field": known[type(one)], "state": one.state()}
-        write_text(folder / "fields.json", json.dumps(held, ensure_ascii=False))
+        with told(self.folder):
+            write_text(folder / "fields.json", json.dumps(held, ensure_ascii=False))
         rows = [f"{where},{json.dumps(str(why))}" for where, why in getattr(self.parts.data, "skipped", [])]
         if rows:
             write_text(self.folder / "skipped.csv", "\n".join(["where,why", *rows]) + "\n")
@@ -258,6 +287,7 @@ class Fitting:
             if str(asked).startswith("<"):
                 raise RunError(f"{run.folder} was made with one's own {name}, {asked}; give it again: fit({name}=…).")
             names.load(f"{name}s", asked, trusted=False)  # a folder does not choose code to run
+        self.lock = Lock(self.folder / "lock")  # before anything is read that another process may be replacing
         store = self.folder / "checkpoints"
         last = checkpoint.latest(store) if store.is_dir() else None
         self.saved = checkpoint.load(last) if last else None
@@ -276,6 +306,8 @@ class Fitting:
             larger = str(self.budget) != self._before["budget"]
             if not larger:
                 self.done = True
+                if self.lock:
+                    self.lock.release()
 
 
 # ---------------------------------------------------------------------------------------------------------- small parts
@@ -290,6 +322,11 @@ def _pairs(given: Mapping[str, Any] | list[str] | None) -> list[str]:
     return list(given)
 
 
+def _counted(count: int, what: str) -> str:
+    """'1 row', '3 rows'."""
+    return f"{count:,} {what}{'s' * (count != 1)}"
+
+
 def _called(value: Any) -> str:
     """'<f>' or '<f, g>', by the names of one's own functions."""
     each = value if isinstance(value, list | tuple) else [value]
@@ -300,7 +337,7 @@ def fresh(out: str | Path | None, source: Any, prefix: str = "") -> Path:
     """The folder of a new run: as asked, or runs/NAME-N with the next free N."""
     if out is not None:
         folder = Path(out)
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and (not folder.is_dir() or any(not _remains(p) for p in folder.iterdir())):
             raise RunError(
                 f"--out {folder} exists already. Name another folder, or go on with: lamina fit --resume {folder}"
             )
@@ -311,6 +348,11 @@ def fresh(out: str | Path | None, source: Any, prefix: str = "") -> Path:
     root = Path("runs")
     taken = [int(m[1]) for p in root.glob(f"{stem}-*") if (m := re.fullmatch(re.escape(stem) + r"-(\d+)", p.name))]
     return root / f"{stem}-{max(taken, default=0) + 1}"
+
+
+def _remains(path: Path) -> bool:
+    """What a process leaves that was killed before its run.json was there: nothing to go on with, or to keep."""
+    return path.name == "lock" or (path.name.startswith(".run.json.") and path.suffix == ".tmp")
 
 
 def _default_budget(parts: Assembly) -> Budget:

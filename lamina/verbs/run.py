@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lamina.core.errors import RunError, did_you_mean
+from lamina.core.files import read_sealed
 from lamina.core.protocols import Field
 
 __all__ = ["SCHEMA", "Run", "open"]
@@ -86,11 +87,8 @@ def _read(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         near = did_you_mean(folder.name, [p.name for p in folder.parent.iterdir()]) if folder.parent.is_dir() else ""
         raise RunError(f"{folder} is no run folder: it has no run.json.{near} `lamina runs` lists the runs here.")
-    try:
-        about = json.loads(path.read_text("utf-8"))
-        schema = about["schema"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path} is damaged: {error}. Restore it from a copy, or fit anew.") from error
+    about = read_sealed(path)
+    schema = about.get("schema", 0)
     if schema > SCHEMA:
         raise RunError(f"{path} has schema {schema}; this version of lamina reads up to {SCHEMA}. Update lamina.")
     return about
