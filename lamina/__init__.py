@@ -6,6 +6,8 @@ run.evaluate("test.csv"); run.predict("new.csv")
 """
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -58,3 +60,14 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'lamina' has no attribute {name!r}")
     globals()[name] = value
     return value
+
+
+class _Package(ModuleType):
+    """`lamina.train`, `tasks` and `methods` are verbs, also where the folders of those names have been imported."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _LENT and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

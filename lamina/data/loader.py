@@ -252,12 +252,15 @@ class LoaderFeed:
                 if isinstance(generator, torch.Generator):
                     generator.manual_seed(seed)
             self._stream = iter(self._loader)
-            for _ in range(self._index):
-                next(self._stream, None)
-        torch.manual_seed(mix(self._seed, "loader", self._epoch, self._index))
-        item = next(self._stream, None)
+            for index in range(self._index):
+                self._drawn(index)
         self._index += 1
-        return item
+        return self._drawn(self._index - 1)
+
+    def _drawn(self, index: int) -> Any:
+        assert self._stream is not None
+        torch.manual_seed(mix(self._seed, "loader", self._epoch, index))
+        return next(self._stream, None)
 
     def state_dict(self) -> dict[str, Any]:
         """The place."""

@@ -10,7 +10,7 @@ import textwrap
 
 import pytest
 
-HEAVY = ("torch", "rich", "numpy", "pydantic", "PIL")
+HEAVY = ("torch", "rich", "numpy", "PIL")
 
 
 @pytest.fixture
