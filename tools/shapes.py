@@ -4,10 +4,13 @@ jaxtyping binds the axis names of a call; this decorator, which it is given by p
 Other annotations are mypy's matter.
 """
 
+import contextlib
 import functools
 import inspect
+import sys
+import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jaxtyping
@@ -30,6 +33,33 @@ def check(function: Callable[..., Any]) -> Callable[..., Any]:
         return value
 
     return checked if stated or returned else function
+
+
+@contextlib.contextmanager
+def unchecked(*packages: str) -> Iterator[None]:
+    """What is imported of these packages within comes without the hook, as users have it, also where it was imported.
+
+    `torch.compile` needs that: it traces what a network does, and cannot trace the comparing.
+    """
+    finders = [f for f in sys.meta_path if type(f).__module__.startswith("jaxtyping")]
+    for finder in finders:
+        sys.meta_path.remove(finder)
+    checked = _imported(packages)
+    try:
+        yield
+    finally:
+        _imported(packages)
+        for name, module in checked.items():
+            sys.modules[name] = module
+            parent, _, own = name.rpartition(".")
+            setattr(sys.modules[parent], own, module)
+        sys.meta_path[:0] = finders
+
+
+def _imported(packages: tuple[str, ...]) -> dict[str, types.ModuleType]:
+    """The modules of these packages, taken out of what is imported."""
+    inside = [name for name in sys.modules if any(f"{name}.".startswith(f"{package}.") for package in packages)]
+    return {name: sys.modules.pop(name) for name in inside}
 
 
 def _shapes(annotation: Any) -> tuple[Any, ...]:

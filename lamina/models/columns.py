@@ -1,9 +1,10 @@
 """Columns: one network for a table whose columns are numbers, categories, words and a picture.
 
-An encoder for each kind that is there, their features side by side, and a multilayer perceptron on top: late fusion,
-as in Gorishniy et al., "Revisiting Deep Learning Models for Tabular Data" (2021), arXiv:2106.11959 for the table, and
-Wide & Deep (Cheng et al. 2016, arXiv:1606.07792) for many kinds in one. Numbers go through waves (PBLD), categories
-are one-hot or vectors, texts are bags of words, a picture goes through strided convolutions and is averaged.
+Papers: Gorishniy et al., "Revisiting Deep Learning Models for Tabular Data" (2021), arXiv:2106.11959, for the table;
+Cheng et al., "Wide & Deep Learning for Recommender Systems" (2016), arXiv:1606.07792, for many kinds in one.
+Late fusion: an encoder for each kind that is there, their features side by side, a multilayer perceptron on top.
+Numbers go through waves (PBLD), categories are one-hot or vectors, texts are bags of words, a picture goes through
+strided convolutions and is averaged.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ __all__ = ["Columns"]
 
 VARIANTS = {
     "": dict(),
-    "tiny": dict(columns=3, cardinalities=[4, 12], vocab=20, channels=1, width=8, hidden=[16]),
+    "tiny": dict(width=8, hidden=[16]),
 }
 
 

@@ -27,6 +27,10 @@ VARIANTS = {
     "wide": dict(width=32, heads=4, last_heads=1, drop=0.5, attention_drop=0.0, word_drop=0.2, own=True),
     "tiny": dict(columns=3, width=4, heads=2, last_heads=2, classes=3, drop=0.0, attention_drop=0.0),
 }
+EXEMPT = {
+    "leak": "a node is told by its neighbours too; without edges it is told by itself alone",
+    "leak in training": "a node is told by its neighbours too; without edges it is told by itself alone",
+}
 
 
 class Attention(nn.Module):

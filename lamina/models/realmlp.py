@@ -24,7 +24,7 @@ __all__ = ["RealMLP"]
 
 VARIANTS = {
     "": dict(),
-    "tiny": dict(hidden=[16, 16], columns=3, cardinalities=[4, 12]),
+    "tiny": dict(hidden=[16, 16]),
     "selu": dict(activation="selu"),  # the paper's choice for classification
 }
 

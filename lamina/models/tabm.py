@@ -23,7 +23,7 @@ VARIANTS = {
     "": dict(),
     "small": dict(members=8, hidden=[128, 128], drop=0.0, embedding="periodic", pieces=16),  # a minute on two cores
     "small_drop": dict(members=8, hidden=[128, 128], drop=0.1, embedding="periodic", pieces=16),  # for classes
-    "tiny": dict(members=3, hidden=[16, 16], columns=3, cardinalities=[4, 12], width=4, pieces=8),
+    "tiny": dict(members=3, hidden=[16, 16], width=4, pieces=8),
 }
 
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tools.shapes import check
+from tools.shapes import check, unchecked
 
 
 @jaxtyping.jaxtyped(typechecker=check)
@@ -51,3 +51,26 @@ def test_blocks_of_the_package_are_under_it():
     assert block(torch.zeros(2, 5, 4)).shape == (2, 5, 4)
     with pytest.raises(jaxtyping.TypeCheckError):
         block(torch.zeros(5, 4))
+
+
+def test_within_unchecked_a_package_is_imported_plainly_and_behind_it_all_is_compared_again():
+    import lamina.nn.attention
+
+    checked = lamina.nn.attention
+    with pytest.raises(ValueError, match="from within"), unchecked("lamina.nn"):
+        from lamina.nn.attention import SelfAttention
+
+        assert SelfAttention is not checked.SelfAttention
+        assert not hasattr(SelfAttention.forward, "__wrapped__")
+        raise ValueError("from within")
+    from lamina.nn.attention import SelfAttention
+
+    assert SelfAttention is checked.SelfAttention is lamina.nn.attention.SelfAttention
+    with pytest.raises(jaxtyping.TypeCheckError):
+        SelfAttention(width=4, heads=2)(torch.zeros(5, 4))
+    with unchecked("lamina.nn"):
+        pass
+    import lamina.nn.bag
+
+    with pytest.raises(jaxtyping.TypeCheckError):
+        lamina.nn.bag.Bag(5, 2)(torch.zeros(3), torch.zeros(1))
