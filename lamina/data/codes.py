@@ -123,6 +123,8 @@ def _keys(values: Any) -> np.ndarray:
 def _hashable(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value.shape, value.tobytes()
+    if isinstance(value, dict | set):
+        return repr(value)
     return tuple(map(_hashable, value)) if isinstance(value, list | tuple) else value
 
 

@@ -13,7 +13,7 @@ from lamina.core.settings import split as split_settings
 from lamina.data import checks, loader, splits
 from lamina.data.dataset import TableData
 from lamina.data.reading import appended, keywords, read
-from lamina.data.sources.table import Table, TableColumn
+from lamina.data.sources.table import Table
 from lamina.fields import guess
 
 __all__ = ["Roles", "choices", "dataset", "reopen"]
@@ -279,7 +279,7 @@ def _split(
         columns = {n: table[n] for n in roles.inputs}
         named = {f.column for f in checks.identifiers(columns)}
         columns = {n: c for n, c in columns.items() if n not in named}
-        if columns and all(hasattr(c.values, "__len__") and not hasattr(_first(c), "shape") for c in columns.values()):
+        if columns:
             found = checks.groups_of_duplicates(columns)
             if len(np.unique(found)) < table.rows:
                 groups = found  # said by the finding about repeated rows
@@ -296,10 +296,6 @@ def _split(
     counts = ", ".join(f"{name} {len(where):,}" for name, where in rows.items())
     roles.notes.append(f"split {counts} ({how}; --valid, --test, --set data.group=…)")
     return rows
-
-
-def _first(column: TableColumn) -> Any:
-    return column.values[0] if len(column.values) else None
 
 
 # ------------------------------------------------------------------------------------------------- opening it again
