@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lamina.core.protocols import Phase
 
-__all__ = ["Guard", "culprit", "refusal"]
+__all__ = ["Guard", "culprit", "late_refusal", "masks", "refusal"]
 
 
 class Guard:
@@ -53,6 +53,12 @@ def _own(module: nn.Module) -> list[Tensor]:
     """The buffers of a module that are saved with it."""
     left_out = module._non_persistent_buffers_set
     return [b for name, b in module._buffers.items() if b is not None and name not in left_out]
+
+
+def masks(optimizer: torch.optim.Optimizer, phase: Phase) -> bool:
+    """Whether the optimizer withholds an update by itself, on a device that is better not waited for."""
+    fused = type(optimizer) is torch.optim.AdamW and all(g["fused"] for g in optimizer.param_groups)
+    return fused and not phase.recipe.l1 and optimizer.param_groups[0]["params"][0].is_cuda
 
 
 def culprit(modules: Mapping[str, nn.Module], batch: Mapping[str, Tensor], replay: Callable[[], Any]) -> str:
@@ -105,6 +111,16 @@ def refusal(
         f"{what} ({settings}). {reason}{' ' if reason else ''}That update was withheld: the weights are sound. "
         "Lower method.lr, clip gradients (--set method.clip=1), or see whether rounding is the cause: "
         "--set plan.precision=float32. To leave such updates out: --set plan.nonfinite=skip."
+    )
+
+
+def late_refusal(left_out: Sequence[Sequence[Any]], where: str) -> str:
+    """The same, where the device was not waited for and tells only at a log line."""
+    step, name = left_out[0]
+    return (
+        f"The loss {name!r} or its gradient was not finite at step {step} of {where}; {len(left_out)} such updates "
+        "were withheld since: the weights are sound. Lower method.lr, clip gradients (--set method.clip=1), or leave such "
+        "updates out: --set plan.nonfinite=skip."
     )
 
 

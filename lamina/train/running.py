@@ -2,7 +2,6 @@
 
 import contextlib
 import copy
-import itertools
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -14,7 +13,9 @@ from lamina.core.errors import RunError, SettingError, TrainingError
 from lamina.core.protocols import Phase, Stage
 from lamina.core.seeds import mix
 from lamina.nn import optimizers, schedules
-from lamina.train.guard import Guard, culprit, refusal
+from lamina.train.accumulation import shares_of, summed
+from lamina.train.average import follow
+from lamina.train.guard import Guard, culprit, masks, refusal
 from lamina.train.plan import Plan
 from lamina.train.restoring import load_module, load_optimizer
 
@@ -50,7 +51,7 @@ class Running:
         self._guard = Guard(stage.modules, self._device)
         self._groups = [_parameters(phase) for phase in stage.phases]
         self.optimizers = [optimizers.create(phase.recipe, phase.parameters) for phase in stage.phases]
-        self._masked = [_masks(o, p) for o, p in zip(self.optimizers, stage.phases, strict=True)]
+        self._masked = [masks(o, p) for o, p in zip(self.optimizers, stage.phases, strict=True)]
         self._losses = [torch.compile(p.loss) if plan.compile else p.loss for p in stage.phases]
         self._schedules: list[Any] = []
 
@@ -114,7 +115,7 @@ class Running:
         optimizer, group = self.optimizers[index], self._groups[index]
         optimizer.zero_grad(set_to_none=True)
         self._guard.remember()
-        shares = _shares(phase, batches)
+        shares = shares_of(phase, batches)
         for part, (batch, share) in enumerate(zip(batches, shares, strict=True)):
             losses, total = self._loss(index, part, batch)
             (total if share is None else total * share).backward(inputs=group)
@@ -151,7 +152,7 @@ class Running:
         minimised = [v for v in losses.values() if v.requires_grad]
         if not minimised and torch.is_grad_enabled():
             raise TrainingError(self._nothing(self.stage.phases[index], losses))
-        return losses, _sum(minimised or list(losses.values()))
+        return losses, summed(minimised or list(losses.values()))
 
     def _nothing(self, phase: Phase, losses: Mapping[str, Tensor]) -> str:
         return (
@@ -302,18 +303,6 @@ class Running:
         return copy.deepcopy(self.state_dict()), {k: v.detach().clone() for k, v in self.weights().items()}
 
 
-@torch.no_grad()
-def follow(source: nn.Module, target: nn.Module, decay: float) -> None:
-    """target ← decay · target + (1 - decay) · source, batch norm's statistics too; whole numbers are copied."""
-    into, of = [p.detach() for p in target.parameters()], [p.detach() for p in source.parameters()]
-    if decay:
-        torch._foreach_lerp_(into, of, 1 - decay)
-    else:
-        torch._foreach_copy_(into, of)
-    for kept, new in zip(target.buffers(), source.buffers(), strict=True):
-        kept.lerp_(new, 1 - decay) if kept.is_floating_point() else kept.copy_(new)
-
-
 def _parameters(phase: Phase) -> list[nn.Parameter]:
     given = phase.parameters
     found = list(given.parameters()) if isinstance(given, nn.Module) else list(given)
@@ -321,30 +310,3 @@ def _parameters(phase: Phase) -> list[nn.Parameter]:
     if not found:
         raise SettingError(f"The phase {phase.name!r} moves no parameter: all are frozen, or there are none.")
     return found
-
-
-def _masks(optimizer: torch.optim.Optimizer, phase: Phase) -> bool:
-    """Whether the optimizer withholds an update by itself, on a device that is better not waited for."""
-    fused = type(optimizer) is torch.optim.AdamW and all(g["fused"] for g in optimizer.param_groups)
-    return fused and not phase.recipe.l1 and optimizer.param_groups[0]["params"][0].is_cuda
-
-
-def _sum(parts: list[Tensor]) -> Tensor:
-    """Their sum, in no less than single precision."""
-    if len(parts) == 1:
-        return parts[0]
-    return torch.stack([v if v.dtype == torch.float64 else v.float() for v in parts]).sum()
-
-
-def _shares(phase: Phase, batches: list[Any]) -> list[Any]:
-    """Each micro-batch's share of the whole, so that gradients add up to the large batch's; [None] for a single one."""
-    if len(batches) == 1:
-        return [None]
-    counts = [phase.count(b) if phase.count else _samples(b) for b in batches]
-    total = sum(itertools.islice(counts, 1, None), counts[0])
-    return [count / total for count in counts]
-
-
-def _samples(batch: Mapping[str, Tensor]) -> int:
-    """Rows of a target where there is one: an input may be laid out otherwise (all words of a batch on end)."""
-    return len(next((v for k, v in batch.items() if k.startswith("target.")), next(iter(batch.values()))))

@@ -10,7 +10,7 @@ from lamina.core.protocols import Stage
 from lamina.train.plan import Plan, has_bfloat16
 from lamina.train.running import Running
 
-__all__ = ["lay_out", "number_format", "threads", "trial"]
+__all__ = ["affordable", "lay_out", "number_format", "threads", "trial"]
 
 
 def lay_out(plan: Plan, stage: Stage) -> None:
@@ -23,7 +23,8 @@ def lay_out(plan: Plan, stage: Stage) -> None:
 
 
 def trial(running: Running, steps: int) -> float:
-    """Least seconds of a step (neighbours only ever add), over a few on state that is put back: weights, statistics, feed, random numbers."""
+    """Least seconds of a step (neighbours only ever add), over a few that leave no trace: weights, statistics, feed and
+    random numbers are put back."""
     state, weights = running.snapshot()
     random = [(g, g.get_state()) for g in running.plan.generators()]
     times = []
@@ -63,3 +64,13 @@ def number_format(running: Running, steps: int | None) -> tuple[str, dict[str, A
         plan.precision = name
         times[name] = trial(running, 5)
     return "bfloat16" if times["bfloat16"] < 0.9 * times["float32"] else "float32", times
+
+
+def affordable(running: Running, seconds: float) -> int:
+    """Steps that fit into so many seconds, with a tenth held back for slower stretches."""
+    start = time.perf_counter()
+    for steps in (2, 8, 40):
+        step = trial(running, steps)
+        if step * steps > min(1.0, 0.01 * seconds):
+            break
+    return max(1, int((0.9 * (seconds - (time.perf_counter() - start))) / step))

@@ -165,13 +165,13 @@ def trainer(
     """A trainer over a folder; with `resume`, from its latest checkpoint, as another process would."""
     last = checkpoint.latest(folder / "checkpoints") if resume and (folder / "checkpoints").is_dir() else None
     judge = more.pop("judge", Error())
+    more = {"saved": checkpoint.load(last) if last else None, **more}
     return Trainer(
         seed=3,
         plan=Plan(**{**PLAN, **(plan or {})}),
         budget=Budget.parse(budget),
         judge=judge,
         folder=folder,
-        saved=checkpoint.load(last) if last else None,
         about={"model": "net", "task": "none"},
         **more,
     )

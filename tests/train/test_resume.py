@@ -17,7 +17,8 @@ from tests.train.problems import Rows, Walking, end, federated, net, run, same, 
 def pictures() -> nn.Module:
     """A convolution, whose memory is laid out channels last."""
     torch.manual_seed(0)
-    return nn.Sequential(nn.Unflatten(1, (2, 3, 1)), nn.Conv2d(2, 8, (3, 1), padding=(1, 0)), nn.ReLU(), nn.Flatten(), nn.Linear(24, 1))  # fmt: skip
+    convolution = nn.Conv2d(2, 8, (3, 1), padding=(1, 0))
+    return nn.Sequential(nn.Unflatten(1, (2, 3, 1)), convolution, nn.ReLU(), nn.Flatten(), nn.Linear(24, 1))
 
 
 CASES = {
