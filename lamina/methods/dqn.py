@@ -38,7 +38,7 @@ class DQN:
     def __init__(
         self,
         *,
-        lr: float = 1e-3,
+        lr: float = 5e-4,
         batch: int = 128,
         clip: float = 10.0,
         schedule: str = "linear",
@@ -49,7 +49,7 @@ class DQN:
         every: int = 4,
         explore: float = 0.04,
         explore_updates: int = 4_000,
-        target_every: int = 100,
+        target_every: int = 200,
         double: bool = True,
     ):
         self.lr, self.batch, self.clip, self.schedule, self.gamma = lr, batch, clip, schedule, gamma

@@ -25,7 +25,7 @@ class Control:
     """
 
     metric = "mean_return"
-    budget = "25000steps"
+    budget = "40000steps"
 
     def __init__(self, target: str, field: Any, *, episodes: int = 100):
         if not getattr(field, "actions", 0):
