@@ -1,6 +1,6 @@
-"""Supervised learning: outputs towards targets, one loss, one optimizer. Next-token prediction is the same with
-text as its own target.
+"""Supervised learning: outputs towards targets, one loss, one optimizer.
 
+Next-token prediction is the same, with the text as its own target.
 The recipes are what was measured to do well, by what the network reads; every one of their values is a setting.
 """
 

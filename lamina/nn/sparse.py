@@ -8,7 +8,6 @@ of size (entries, width) is ever made, which is what plain gather-and-add does.
 import warnings
 import weakref
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any, TypeVar
 
 import torch
@@ -32,15 +31,26 @@ class Pattern:
 
     def __init__(self, starts: Int[Tensor, " rows1"], columns: Int[Tensor, " entries"], width: int):
         self.starts, self.columns, self.shape = starts, columns, (len(starts) - 1, width)
+        self._rows: Tensor | None = None
+        self._transposed: tuple[Pattern, Tensor] | None = None
 
-    @cached_property
+    # no functools.cached_property: its lock before Python 3.12 is nothing torch.compile can trace
+    @property
     def rows(self) -> Int[Tensor, " entries"]:
         """The row of each entry."""
-        return torch.repeat_interleave(torch.arange(self.shape[0], device=self.starts.device), self.starts.diff())
+        if self._rows is None:
+            count = torch.arange(self.shape[0], device=self.starts.device)
+            self._rows = torch.repeat_interleave(count, self.starts.diff())
+        return self._rows
 
-    @cached_property
+    @property
     def transposed(self) -> tuple["Pattern", Int[Tensor, " entries"]]:
         """The places of the transpose, and where each of its entries stands here."""
+        if self._transposed is None:
+            self._transposed = self._transpose()
+        return self._transposed
+
+    def _transpose(self) -> tuple["Pattern", Tensor]:
         order = torch.argsort(self.columns, stable=True)
         starts = torch.zeros(self.shape[1] + 1, dtype=self.starts.dtype, device=self.starts.device)
         starts[1:] = torch.bincount(self.columns, minlength=self.shape[1]).cumsum(0)

@@ -36,7 +36,8 @@ class Regression:
     @classmethod
     def fits(cls, inputs: Mapping[str, Field], targets: Mapping[str, Field]) -> float:
         """1 for one target that is a number."""
-        return 1.0 if len(targets) == 1 and all(f.kinds == ("numbers",) for f in targets.values()) else 0.0
+        numbers = [f for f in targets.values() if isinstance(getattr(f, "deviation", None), float)]
+        return float(len(targets) == 1 == len(numbers))
 
     def sizes(self) -> dict[str, Any]:
         """One number."""

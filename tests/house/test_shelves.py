@@ -9,7 +9,6 @@ import itertools
 import json
 import re
 import sys
-from collections.abc import Collection
 from datetime import date
 from typing import Any
 
@@ -50,14 +49,9 @@ QUESTIONS = {  # inputs and targets, as fields
 }
 
 
-def every(*rooms: str, broken: Collection[str] = ()) -> list[Any]:
-    """Each thing on these shelves; what is known to be broken must fail until it is mended."""
-    wrong = pytest.mark.xfail(reason="known, and to be mended in its own file", strict=True)
-    return [
-        pytest.param(room, name, id=f"{room}-{name}", marks=[wrong] if name in broken else [])
-        for room in rooms
-        for name in SHELVES[room]
-    ]
+def every(*rooms: str) -> list[Any]:
+    """Each thing on these shelves."""
+    return [pytest.param(room, name, id=f"{room}-{name}") for room in rooms for name in SHELVES[room]]
 
 
 def column(name: str, called: str = "it") -> Column:
@@ -133,7 +127,7 @@ def test_loads_and_says_what_it_is(room, name):
     assert 10 < len(entry.summary) <= 120
 
 
-@pytest.mark.parametrize(("room", "name"), every(*ROOMS, broken={"supervised"}))
+@pytest.mark.parametrize(("room", "name"), every(*ROOMS))
 def test_the_first_line_is_a_sentence_of_its_own(room, name):
     """It is all that the listing shows."""
     assert SHELVES[room][name].summary.endswith((".", "?"))
@@ -189,7 +183,7 @@ def test_a_task_has_what_the_house_asks_of_it(name):
     assert all(isinstance(key, str) for key in task.sizes())
 
 
-@pytest.mark.parametrize(("room", "name"), every("tasks", broken={"control"}))  # an action is a number to regression
+@pytest.mark.parametrize(("room", "name"), every("tasks"))
 def test_columns_ask_for_one_task(room, name):
     inputs, targets = columns(name)
     scores = {other: names.load("tasks", other)[0].fits(inputs, targets) for other in SHELVES["tasks"]}

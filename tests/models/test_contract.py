@@ -8,7 +8,6 @@ import contextlib
 import inspect
 import itertools
 import re
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,14 +39,8 @@ def case(name: str) -> Case:
 
 def every() -> Iterator[Any]:
     """Each check on each network."""
-    locked = pytest.mark.xfail(
-        sys.version_info < (3, 12),
-        reason="Pattern.rows is a functools.cached_property, whose lock before Python 3.12 torch.compile cannot trace",
-        strict=True,
-    )
     for check, name in itertools.product(CHECKS, sorted(SHELF)):
-        reads_graphs = check == "compile" and name in ("gat", "gcn")
-        yield pytest.param(check, name, marks=[locked] if reads_graphs else [])
+        yield pytest.param(check, name)
 
 
 @pytest.mark.parametrize(("check", "name"), list(every()))
