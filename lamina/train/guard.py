@@ -20,7 +20,7 @@ class Guard:
 
     def __init__(self, modules: Mapping[str, nn.Module], device: torch.device):
         self._device = device
-        self._one = torch.ones((), device=device)
+        self._one, self._flag = torch.ones((), device=device), torch.zeros((), device=device)
         self._statistics = [b for module in modules.values() for m in module.modules() if m.training for b in _own(m)]
         self._kept = [b.clone() for b in self._statistics]
 
@@ -39,13 +39,22 @@ class Guard:
         for buffer, kept in zip(self._statistics, self._kept, strict=True):
             torch.where(found.bool(), kept, buffer, out=buffer)
 
-    def look(self, gradients: Sequence[Tensor], loss: Tensor) -> Tensor:
-        """1.0 where a gradient or the loss is not finite, else 0.0: a scalar on the device."""
-        found = torch.zeros((), device=self._device)
-        looked = [*gradients, loss.to(gradients[0].dtype)] if gradients else [loss]
+    def finite(self, gradients: list[Tensor], loss: Tensor) -> bool:
+        """Whether all gradients and the loss are finite; waits for the device."""
+        if self._look(gradients, loss, self._flag).item() == 0:
+            return True
+        self._flag.zero_()
+        return False
+
+    def flag(self, gradients: list[Tensor], loss: Tensor) -> Tensor:
+        """1.0 where a gradient or the loss is not finite, else 0.0: a scalar on the device, not waited for."""
+        return self._look(gradients, loss, torch.zeros((), device=self._device))
+
+    def _look(self, gradients: list[Tensor], loss: Tensor, flag: Tensor) -> Tensor:
+        looked = [*gradients, loss if loss.dtype == gradients[0].dtype else loss.to(gradients[0].dtype)]
         if self._device.type in ("cpu", "cuda"):
-            torch._amp_foreach_non_finite_check_and_unscale_(looked, found, self._one)
-            return found
+            torch._amp_foreach_non_finite_check_and_unscale_(looked, flag, self._one)
+            return flag
         return (~torch.stack([g.detach().float().abs().amax() for g in looked]).sum().isfinite()).float()
 
 
@@ -119,8 +128,8 @@ def late_refusal(left_out: Sequence[Sequence[Any]], where: str) -> str:
     step, name = left_out[0]
     return (
         f"The loss {name!r} or its gradient was not finite at step {step} of {where}; {len(left_out)} such updates "
-        "were withheld since: the weights are sound. Lower method.lr, clip gradients (--set method.clip=1), or leave such "
-        "updates out: --set plan.nonfinite=skip."
+        "were withheld since: the weights are sound. Lower method.lr, clip gradients (--set method.clip=1), or leave "
+        "such updates out: --set plan.nonfinite=skip."
     )
 
 

@@ -126,12 +126,12 @@ class Running:
         gradients = [p.grad for p in group if p.grad is not None]
         if not gradients:
             raise TrainingError(self._nothing(phase, losses))
-        found = self._guard.look(gradients, shown[phase.name])
         if self._masked[index]:
+            found = self._guard.flag(gradients, shown[phase.name])
             optimizer.found_inf = found  # type: ignore[attr-defined]
             self._guard.restore_where(found)
             self._later.append((self.step, phase.name, found))
-        elif found.item():
+        elif not self._guard.finite(gradients, shown[phase.name]):
             self._withhold(index, phase, batches, shown)
             return False
         if phase.recipe.clip:
