@@ -73,15 +73,16 @@ def _table() -> Table:
 def _verdict(about: dict[str, Any]) -> list[str]:
     metric = about["metric"]
     own = ((about.get("metrics") or {}).get(metric) or {}).get("value")
-    others = {n: (v.get(metric) or {}).get("value") for n, v in (about.get("baseline") or {}).items()}
     sign = -1 if about.get("better") == "min" else 1
-    for name, value in others.items():
-        if own is not None and value is not None and sign * own <= sign * value:
-            return [
-                f"The network is not better than the simple baseline {name!r} ({metric} {number(value)}). "
-                "Take that, or give more data or budget."
-            ]
-    return []
+    others = {n: (v.get(metric) or {}).get("value") for n, v in (about.get("baseline") or {}).items()}
+    known = {name: value for name, value in others.items() if value is not None}
+    best = max(known, key=lambda name: sign * known[name], default=None)
+    if best is None or own is None or sign * own > sign * known[best]:
+        return []
+    return [
+        f"The network is not better than the simple baseline {best!r} ({metric} {number(known[best])}). "
+        "Take that, or give more data or budget."
+    ]
 
 
 def _figure(value: dict[str, Any] | None) -> str:

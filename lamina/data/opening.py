@@ -13,6 +13,7 @@ from lamina.core.settings import split as split_settings
 from lamina.data import checks, loader, splits
 from lamina.data.dataset import TableData
 from lamina.data.reading import appended, keywords, read
+from lamina.data.sources.frame import some
 from lamina.data.sources.table import Table
 from lamina.fields import guess
 
@@ -314,7 +315,7 @@ def reopen(source: Any, like: Mapping[str, Any], fields: dict[str, Any], **setti
     lacking = [name for name in like["inputs"] if name not in table.columns]
     if lacking:
         raise DataError(
-            f"{table.source or 'The table'} lacks the column{'s' if len(lacking) > 1 else ''} {_few(lacking)} that the "
+            f"{table.source or 'The table'} lacks the column{'s' if len(lacking) > 1 else ''} {some(lacking)} that the "
             f"run learnt from.{did_you_mean(lacking[0], table.columns)} It has: {_few(list(table.columns))}."
         )
     roles = Roles(list(like["targets"]), list(like["inputs"]), {}, like.get("weight"))

@@ -44,7 +44,8 @@ def test_rows_are_answered_in_their_order_whatever_is_missing_or_new(run, workpl
     answers = run.predict("new.csv")
     assert [answers["y"][i] for i in (0, 1, 2, 4)] == ["=cmd", "-1", "=cmd", "-1"]
     assert len(answers["y"]) == 5
-    alone = [run.predict({"colour": [c], "x": [x]})["y"][0] for c, x in (("red", 2), ("violet", -2), (None, 2), ("green", None))]  # fmt: skip
+    samples = [("red", 2), ("violet", -2), (None, 2), ("green", None)]
+    alone = [run.predict({"colour": [colour], "x": [x]})["y"][0] for colour, x in samples]
     assert alone == answers["y"][:4]
 
 
@@ -54,7 +55,7 @@ def test_the_target_is_not_looked_at(run):
 
 
 def test_a_column_that_is_missing_is_named_with_the_nearest(run):
-    with pytest.raises(DataError, match="lacks the column 'colour' that the run learnt from. Did you mean 'color'?"):
+    with pytest.raises(DataError, match=r"lacks the column 'colour' that the run learnt from\. Did you mean 'color'\?"):
         run.predict({"x": [1.0], "color": ["red"]})
 
 

@@ -48,7 +48,6 @@ def test_a_search_finds_what_learns_and_a_study_gone_on_with_is_the_same_as_one_
     assert values == sorted(values, reverse=True) and whole["metric"] == "accuracy"
     best, worst = whole["trials"][0], whole["trials"][-1]
     assert best["value"] > 0.8 > worst["value"], "rates from 1e-6 on do not all learn in 30 steps"
-    assert float(best["set"]["lr"]) > float(worst["set"]["lr"])
     assert f"--set lr={best['set']['lr']}" in whole["command"]
     run = lamina.open(best["run"])
     assert run.about["best"]["value"] == best["value"], "judged by the validation split"
