@@ -15,7 +15,7 @@ from lamina.core.errors import ShapeError
 
 __all__ = ["between", "frechet", "moments"]
 
-BETTER = {"frechet": "min"}
+BETTER = {"frechet": "min", "frechet_real": "min"}
 
 
 def frechet(a: Float[Tensor, "samples features"], b: Float[Tensor, "others features"]) -> float:
