@@ -282,7 +282,12 @@ def _split(
         columns = {n: c for n, c in columns.items() if n not in named}
         if columns:
             found = checks.groups_of_duplicates(columns)
-            if len(np.unique(found)) < table.rows:
+            different = len(np.unique(found))
+            if different < max(20, 0.05 * table.rows):
+                roles.notes.append(
+                    f"only {different} rows differ, so repeats are split one by one and figures will flatter"
+                )
+            elif different < table.rows:
                 groups = found  # said by the finding about repeated rows
     target: Any = None
     if roles.targets:
