@@ -159,7 +159,7 @@ class Phase:
 
 @dataclass
 class Average:
-    """A copy that follows: `into` ← decay · into + (1 - decay) · of, each `every` steps. decay 0 copies (a target network).
+    """A copy that follows: `into` ← decay · into + (1 - decay) · of, each `every` steps. decay 0: a target network.
 
     The first updates count more: at the k-th, decay is at most (1 + k) / (10 + k), so that the start is soon forgotten.
     """
@@ -263,8 +263,8 @@ class Problem:
 class Task(Protocol):
     """What is asked: input fields → target field. It knows no method.
 
-    Built as `Task(target, field, **settings)`; as `Task({input: field, …}, **settings)` where it says ASKS = False (no target);
-    as `Task({target: field, …}, **settings)` where it says SEVERAL = True.
+    Built as `Task(target, field, **settings)`; where it says ASKS = False (no target), as
+    `Task({input: field, …}, **settings)`; where it says SEVERAL = True, as `Task({target: field, …}, **settings)`.
     metric: the one of `evaluate` that picks the best weights.
     """
 

@@ -60,9 +60,7 @@ class ActingData:
         """`count` copies to act in."""
         return self.environment.make(count, mix(seed, "environments"))
 
-    def play(
-        self, act: Callable[[np.ndarray], np.ndarray], episodes: int, split: str
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def play(self, act: Callable[[np.ndarray], np.ndarray], episodes: int, split: str) -> tuple[np.ndarray, np.ndarray]:
         """Returns and lengths of whole episodes under a policy; the same start states each time, other ones a split."""
         count = min(episodes, 64)
         many = self.environment.make(count, mix("episodes", _EPISODES[split]))

@@ -82,7 +82,11 @@ class Vector:
             vector = _vector(value)
             if vector is None or len(vector) != self.width:
                 came = "nothing" if value is None else f"{str(value)[:60]!r}"
-                raise DataError(f"Column {self.name!r} holds lists of {self.width} numbers; {column.where(i)} has {came}.")
+                where = column.where(i)
+                raise DataError(
+                    f"Column {self.name!r} holds lists of {self.width} numbers; {where} has {came}. Mend it, or leave "
+                    "the column out."
+                )
             rows.append(vector)
         return np.asarray(rows, dtype=np.float64).reshape(len(rows), self.width)
 

@@ -1,12 +1,13 @@
 """Adversarial learning: a generator learns to make what a discriminator, learning too, cannot tell from the data.
 
-Paper: Goodfellow et al., "Generative Adversarial Nets" (2014), arXiv:1406.2661, algorithm 1: the discriminator's update,
-then the generator's, on the same batch. The moving average of the generator is what is kept (Yazıcı et al., "The Unusual
-Effectiveness of Averaging in GAN Training", 2019, arXiv:1806.04498).
+Paper: Goodfellow et al., "Generative Adversarial Nets" (2014), arXiv:1406.2661, algorithm 1: the discriminator's
+update, then the generator's, on the same batch. The moving average of the generator is what is kept (Yazıcı et al.,
+"The Unusual Effectiveness of Averaging in GAN Training", 2019, arXiv:1806.04498).
 """
 
 import copy
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -46,7 +47,8 @@ class Adversarial:
 
     def learn(self, problem: Problem, train: Train) -> Iterator[Tick]:
         """One stage with two phases."""
-        model, task = problem.model, problem.task
+        model: Any = problem.model
+        task: Any = problem.task
         options = {"betas": tuple(self.betas)}
 
         def made(count: int, like: Tensor) -> Tensor:

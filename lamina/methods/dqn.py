@@ -9,6 +9,7 @@ chooses the next action, the target network says what it is worth.
 
 import copy
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,7 +61,8 @@ class DQN:
     def learn(self, problem: Problem, train: Train) -> Iterator[Tick]:
         """One stage: act, keep, draw, update."""
         model, target = problem.model, copy.deepcopy(problem.model)
-        kind = problem.data.kinds()[0]
+        data: Any = problem.data
+        kind = data.kinds()[0]
         actions = problem.task.sizes()["outputs"]
 
         def act(observed: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -74,7 +76,7 @@ class DQN:
             return chosen
 
         feed = Replay(
-            problem.data.environments(self.environments, problem.seed), act, size=self.buffer, first=self.first,
+            data.environments(self.environments, problem.seed), act, size=self.buffer, first=self.first,
             batch=self.batch, every=self.every, seed=problem.seed,
         )  # fmt: skip
 

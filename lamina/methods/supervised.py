@@ -113,7 +113,7 @@ def augmenting(policy: str, classes: int) -> Callable[[Batch, torch.Generator], 
 
     def change(batch: Batch, rng: torch.Generator) -> Batch:
         image = chosen(batch["image"], generator=rng)
-        mixing = chosen.mix(len(image), tuple(image.shape[-2:]), rng, image.device)
+        mixing = chosen.mix(len(image), (image.shape[-2], image.shape[-1]), rng, image.device)
         if mixing is None:
             return {**batch, "image": image}
         targets = {k: v for k, v in batch.items() if k.startswith("target.")}

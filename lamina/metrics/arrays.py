@@ -23,13 +23,9 @@ def as_array(values: Any) -> np.ndarray:
 def check_rows(what: str, values: np.ndarray, count: int | None = None) -> None:
     """Refuses no rows at all, another number of rows than `count`, and numbers that are nan or infinite."""
     if len(values) == 0:
-        raise DataError(
-            f"There are no {what} to measure: 0 rows came. Give at least one row."
-        )
+        raise DataError(f"There are no {what} to measure: 0 rows came. Give at least one row.")
     if count is not None and len(values) != count:
-        raise ShapeError(
-            f"{len(values)} {what} came for {count} rows. Give one for each row."
-        )
+        raise ShapeError(f"{len(values)} {what} came for {count} rows. Give one for each row.")
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         finite = np.isfinite(values).reshape(len(values), -1).all(1)
         bad = np.flatnonzero(~finite)
@@ -47,13 +43,9 @@ def check_weights(weights: Any, count: int) -> np.ndarray:
     check_rows("sample weights", weights, count)
     if weights.min() < 0:
         row = int(np.argmin(weights))
-        raise DataError(
-            f"The sample weight of row {row} is {weights[row]:g}. Weights are zero or more."
-        )
+        raise DataError(f"The sample weight of row {row} is {weights[row]:g}. Weights are zero or more.")
     if weights.sum() == 0:
-        raise DataError(
-            f"All {count} sample weights are zero, which leaves nothing to measure. Give some above zero."
-        )
+        raise DataError(f"All {count} sample weights are zero, which leaves nothing to measure. Give some above zero.")
     return weights
 
 

@@ -32,9 +32,7 @@ def control(returns: Any, lengths: Any = None, groups: Any = None) -> dict[str, 
     if lengths is not None:
         steps = as_array(lengths).astype(np.float64).reshape(-1)
         check_rows("episode lengths", steps, len(r))
-        figures["mean_length"] = Value(
-            *_mean(steps, groups), count=len(r), unit="steps"
-        )
+        figures["mean_length"] = Value(*_mean(steps, groups), count=len(r), unit="steps")
     return figures
 
 
@@ -58,18 +56,9 @@ def _median(r: np.ndarray) -> Value:
         0,
     )  # rank: the most order statistics that may be cut off at each end
     for k in range(n):
-        cumulative += math.exp(
-            math.lgamma(n + 1)
-            - math.lgamma(k + 1)
-            - math.lgamma(n - k + 1)
-            - n * math.log(2)
-        )
+        cumulative += math.exp(math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) - n * math.log(2))
         if cumulative > 0.025:
             break
         rank = k + 1
-    low, high = (
-        (float(ordered[rank - 1]), float(ordered[n - rank]))
-        if rank
-        else (math.nan, math.nan)
-    )
+    low, high = (float(ordered[rank - 1]), float(ordered[n - rank])) if rank else (math.nan, math.nan)
     return Value(float(np.median(r)), low, high, n)

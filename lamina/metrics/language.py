@@ -48,15 +48,10 @@ def language(
         "perplexity": spread(np.exp(np.minimum(nat / token, 700)), (1, math.inf)),
     }
     if len(n) < 2:
-        figures = {
-            name: (value, math.nan, math.nan) for name, (value, _, _) in figures.items()
-        }
+        figures = {name: (value, math.nan, math.nan) for name, (value, _, _) in figures.items()}
     units = {
         "bits_per_byte": "bits/byte",
         "nats_per_token": "nats/token",
         "perplexity": "",
     }
-    return {
-        name: Value(*figure, count=len(n), unit=units[name])
-        for name, figure in figures.items()
-    }
+    return {name: Value(*figure, count=len(n), unit=units[name]) for name, figure in figures.items()}

@@ -84,7 +84,7 @@ def _median(miss: np.ndarray, w: np.ndarray, groups: Any) -> tuple[float, float,
     ordered, upto = miss[order], np.cumsum(w[order]) / w.sum()
 
     def quantile(share: float) -> float:
-        return float(ordered[min(np.searchsorted(upto, share - 1e-12), len(ordered) - 1)])
+        return float(ordered[min(int(np.searchsorted(upto, share - 1e-12)), len(ordered) - 1)])
 
     middle = min(int(np.searchsorted(upto, 0.5 - 1e-12)), len(ordered) - 1)
     after = min(middle + 1, len(ordered) - 1) if abs(upto[middle] - 0.5) < 1e-12 else middle

@@ -33,9 +33,7 @@ class Value:
     def as_dict(self) -> dict[str, Any]:
         """Plain data for run.json: what is not a finite number becomes None."""
         figures = {"value": self.value, "low": self.low, "high": self.high}
-        plain: dict[str, Any] = {
-            k: float(v) if math.isfinite(v) else None for k, v in figures.items()
-        }
+        plain: dict[str, Any] = {k: float(v) if math.isfinite(v) else None for k, v in figures.items()}
         plain["count"] = int(self.count)
         if self.unit:
             plain["unit"] = self.unit

@@ -21,7 +21,8 @@ def load(model: nn.Module, path: str | Path, name: str = "the network") -> None:
         held = safetensors.torch.load(path.read_bytes())
     except SafetensorError as error:
         raise RunError(
-            f"{path} is no safetensors file ({error}). Convert a .pt file with torch and safetensors first, where you trust it."
+            f"{path} is no safetensors file ({error}). Convert a .pt file first, where you trust it, with torch and "
+            "safetensors."
         ) from error
     own = model.state_dict()
     missing, surplus = sorted(own.keys() - held.keys()), sorted(held.keys() - own.keys())

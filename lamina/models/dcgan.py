@@ -163,5 +163,5 @@ def _draw(layer: nn.Module) -> None:
         nn.init.normal_(layer.weight, 0.0, 0.02)
     elif isinstance(layer, nn.BatchNorm2d):
         nn.init.normal_(layer.weight, 1.0, 0.02)
-    if getattr(layer, "bias", None) is not None:
-        nn.init.zeros_(layer.bias)
+    if isinstance(bias := getattr(layer, "bias", None), Tensor):
+        nn.init.zeros_(bias)

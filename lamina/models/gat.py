@@ -95,7 +95,9 @@ class GAT(nn.Module):
         both = heads * width
         self.numbers = nn.Linear(columns, both, bias=False) if columns else None
         self.categories = Categories(cardinalities) if cardinalities else None
-        self.categories_in = nn.Linear(self.categories.features, both, bias=False) if cardinalities else None
+        self.categories_in = (
+            nn.Linear(self.categories.features, both, bias=False) if self.categories is not None else None
+        )
         self.words = Bag(vocab, both, word_drop) if vocab else None
         self.first = Attention(heads, width, attention_drop)
         self.bias = nn.Parameter(torch.zeros(both))
@@ -117,7 +119,7 @@ class GAT(nn.Module):
         parts = []
         if self.numbers is not None and numbers is not None:
             parts.append(self.numbers(self.drop(numbers)))
-        if self.categories is not None and categories is not None:
+        if self.categories is not None and self.categories_in is not None and categories is not None:
             parts.append(self.categories_in(self.drop(self.categories(categories))))
         if self.words is not None and words is not None:
             parts.append(self.words(words, words_offsets, words_weights))

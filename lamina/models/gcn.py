@@ -89,7 +89,9 @@ class GCN(nn.Module):
         # The first layer's H W is a sum over the kinds of column, each with its own part of W.
         self.numbers = nn.Linear(columns, width, bias=False) if columns else None
         self.categories = Categories(cardinalities) if cardinalities else None
-        self.categories_in = nn.Linear(self.categories.features, width, bias=False) if cardinalities else None
+        self.categories_in = (
+            nn.Linear(self.categories.features, width, bias=False) if self.categories is not None else None
+        )
         self.words = Bag(vocab, width, word_drop) if vocab else None
         self.bias = nn.Parameter(torch.zeros(width))
         self.own = own
@@ -108,7 +110,7 @@ class GCN(nn.Module):
         parts = []
         if self.numbers is not None and numbers is not None:
             parts.append(self.numbers(self.drop(numbers)))
-        if self.categories is not None and categories is not None:
+        if self.categories is not None and self.categories_in is not None and categories is not None:
             parts.append(self.categories_in(self.drop(self.categories(categories))))
         if self.words is not None and words is not None:
             parts.append(self.words(words, words_offsets, words_weights))

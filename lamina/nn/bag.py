@@ -51,7 +51,7 @@ class Bag(nn.Module):
 
     def _pattern(self, words: Tensor, offsets: Tensor) -> Pattern | None:
         """The places of these words' matrix, from the second time on that these very tensors come."""
-        seen = remember(self._seen, (words, offsets), "seen", lambda: {"times": 0})
+        seen: dict[str, Any] = remember(self._seen, (words, offsets), "seen", lambda: {"times": 0})
         seen["times"] += 1
         if seen["times"] < 2:
             return None

@@ -58,7 +58,7 @@ class Generation:
         """How it is learnt unless said otherwise."""
         return "adversarial"
 
-    def sampler(self, model: nn.Module) -> dict[str, Any]:
+    def sampler(self, model: Any) -> dict[str, Any]:
         """Rows of pictures."""
         return {}
 
@@ -74,11 +74,11 @@ class Generation:
 
     # ------------------------------------------------------------------------------------------------------ making
 
-    def create(self, model: nn.Module, rng: torch.Generator, count: int = 64) -> dict[str, Tensor]:
+    def create(self, model: Any, rng: torch.Generator, count: int = 64) -> dict[str, Tensor]:
         """`count` new pictures (count, channels, size, size) between -1 and 1."""
         return {"image": model.sample(count, rng)}
 
-    def predict(self, model: nn.Module, batch: Batch, rng: Any, **options: Any) -> dict[str, Any]:
+    def predict(self, model: Any, batch: Batch, rng: Any, **options: Any) -> dict[str, Any]:
         """As many new pictures as the batch has rows."""
         return self.create(model, rng, count=len(batch["image"]))
 
@@ -105,7 +105,7 @@ class Generation:
 
     # ---------------------------------------------------------------------------------------------------- measuring
 
-    def evaluate(self, model: nn.Module, data: Any, split: str, *, intervals: bool = True) -> dict[str, Value]:
+    def evaluate(self, model: Any, data: Any, split: str, *, intervals: bool = True) -> dict[str, Value]:
         """Fréchet distance of made pictures to the split's."""
         made = model.sample(self.samples, torch.Generator().manual_seed(0))
         there = moments(features(self._real(data, split)))

@@ -59,7 +59,7 @@ class Language:
         """Next-token prediction is supervised learning with the text as its own target."""
         return "supervised"
 
-    def sampler(self, model: nn.Module) -> dict[str, Any]:
+    def sampler(self, model: Any) -> dict[str, Any]:
         """Stretches as long as the network can see."""
         return {"kind": "windows", "length": model.context}
 
@@ -71,7 +71,7 @@ class Language:
 
     def predict(
         self,
-        model: nn.Module,
+        model: Any,
         batch: Batch,
         rng: Any = None,
         *,
@@ -99,7 +99,7 @@ class Language:
             made.append([*prompt[0, 1:].tolist(), *new[0].tolist()])
         return {"tokens": made}
 
-    def create(self, model: nn.Module, rng: Any, count: int = 1, **options: Any) -> dict[str, Any]:
+    def create(self, model: Any, rng: Any, count: int = 1, **options: Any) -> dict[str, Any]:
         """New texts from nothing."""
         empty = {"text": torch.zeros(count, 1, dtype=torch.long), "text_lengths": torch.zeros(count, dtype=torch.long)}
         return self.predict(model, empty, rng, **options)
@@ -110,7 +110,7 @@ class Language:
 
     # --------------------------------------------------------------------------------------------------- measuring
 
-    def evaluate(self, model: nn.Module, data: Any, split: str, *, intervals: bool = True) -> dict[str, Value]:
+    def evaluate(self, model: Any, data: Any, split: str, *, intervals: bool = True) -> dict[str, Value]:
         """Bits per byte and perplexity over a split's documents."""
         tokens, texts = data.documents(split)
         if not intervals:
@@ -120,7 +120,7 @@ class Language:
         nats = self.nats(model, tokens, step=model.context // 2 if intervals else model.context)
         return language(nats.numpy(), [len(t) + 1 for t in tokens], [max(1, len(t.encode())) for t in texts])
 
-    def nats(self, model: nn.Module, documents: list[Tensor], step: int) -> Tensor:
+    def nats(self, model: Any, documents: list[Tensor], step: int) -> Tensor:
         """(documents,) float64: -log p of each document and its end."""
         device, context = next(model.parameters()).device, model.context
         total = torch.zeros(len(documents), dtype=torch.float64)

@@ -1,7 +1,8 @@
 """digits: 1,797 handwritten digits of 8×8 pixels, in 17 levels of grey, from 43 people.
 
 Source: Alpaydin & Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository (1998),
-doi:10.24432/C50P49, the test part of it; licence CC BY 4.0. It travels with Lamina, so that a first run needs nothing else.
+doi:10.24432/C50P49, the test part of it; licence CC BY 4.0. It travels with Lamina, so that a first run needs nothing
+else.
 """
 
 from pathlib import Path

@@ -26,7 +26,8 @@ def read() -> Table:
     if folder is None:
         raise DataError(
             "fashion-mnist is not on this machine. On Debian or Ubuntu: apt-get install dataset-fashion-mnist. "
-            "Elsewhere: put its four -ubyte.gz files into a folder fashion-mnist and set LAMINA_DATA to the folder above it."
+            "Elsewhere: put its four -ubyte.gz files into a folder fashion-mnist, and set LAMINA_DATA to the folder "
+            "above it."
         )
     pictures, labels, split = [], [], []
     for part, name in (("train", "train"), ("t10k", "test")):
@@ -34,7 +35,7 @@ def read() -> Table:
         labels.append(_idx(folder / f"{part}-labels-idx1-ubyte.gz", offset=8))
         split += [name] * len(labels[-1])
     columns = {
-        "image": TableColumn("image", np.concatenate(pictures), "fashion-mnist", first_row=0),
+        "image": TableColumn("image", list(np.concatenate(pictures)), "fashion-mnist", first_row=0),
         "label": TableColumn("label", [CLASSES[i] for i in np.concatenate(labels)], "fashion-mnist", first_row=0),
         "split": TableColumn("split", split, "fashion-mnist", first_row=0),
     }
