@@ -109,7 +109,7 @@ class Supervised:
 
 def augmenting(policy: str, classes: int) -> Callable[[Batch, torch.Generator], Batch]:
     """Picture augmentations by name as a change of whole batches; mixing samples mixes their targets too."""
-    chosen = augmentation.policy(policy)
+    chosen = augmentation.policy(policy, fill="border")  # zero would be grey: pictures come standardised
 
     def change(batch: Batch, rng: torch.Generator) -> Batch:
         image = chosen(batch["image"], generator=rng)

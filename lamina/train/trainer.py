@@ -180,7 +180,7 @@ class Trainer:
             if times:
                 self._log("events", {"event": "plan", "precision": plan.precision, "step_s": times})
         if steps is None:
-            steps = self._affordable(running, evaluations)
+            steps, evaluations = self._affordable(running, evaluations)
         running.lasts(steps, evaluations)
         path = list(running.path)
         self._log("events", {"event": "stage", "path": path, "steps": steps, "from": self.step})
@@ -189,8 +189,10 @@ class Trainer:
 
     def _extend(self, running: Running) -> None:
         """A resumed run with another budget trains on to its end."""
-        evaluations = self._evaluations(running.stage)
-        steps = self._counted(running.stage) or running.step + self._affordable(running, evaluations)
+        steps, evaluations = self._counted(running.stage), self._evaluations(running.stage)
+        if steps is None:
+            more, evaluations = self._affordable(running, evaluations)
+            steps = running.step + more
         running.lasts(max(steps, running.step), evaluations)
         self._log("events", {"event": "budget", "budget": str(self.budget), "steps": running.steps})
 
@@ -204,8 +206,8 @@ class Trainer:
         steps = self.budget.counted(stage.feed.length)
         return None if steps is None else max(1, round(steps * stage.share))
 
-    def _affordable(self, running: Running, evaluations: int) -> int:
-        """Steps that fit into the time left, and when that ends."""
+    def _affordable(self, running: Running, evaluations: int) -> tuple[int, int]:
+        """Steps that fit into the time left, and evaluations: as many as asked for or as a tenth of it holds."""
         assert self.budget.seconds is not None
         begun, start = self.seconds, time.monotonic()
         if running.stage.judged and self.judge:
@@ -213,8 +215,9 @@ class Trainer:
                 self._judged(running)
             self._looks = time.monotonic() - start
         running.deadline = min(begun + self.budget.seconds * running.stage.share, self.budget.seconds)
-        left = running.deadline - self.seconds - evaluations * self._looks
-        return trials.affordable(running, left)
+        left = running.deadline - self.seconds
+        evaluations = max(2, min(evaluations, int(0.1 * left / max(self._looks, 1e-9))))
+        return trials.affordable(running, left - evaluations * self._looks), evaluations
 
     def _advance(self, running: Running) -> Tick:
         """One step, and at a logging step its lines."""

@@ -312,5 +312,5 @@ def revive(run: Run, *, model: Any = None, task: Any = None) -> Assembly:
         raise RunError(f"{path} is not what the run saved: its SHA-256 differs. Restore it from a copy, or fit anew.")
     model.load_state_dict(safetensors.torch.load(path.read_bytes()))
     model.eval()
-    plan = Plan(**about["plan"])
+    plan = Plan(**{**about["plan"], "device": "cpu"})  # where it answers; the number format is the one it was judged in
     return Assembly(None, task, model, None, plan, {}, own)

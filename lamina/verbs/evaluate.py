@@ -34,6 +34,6 @@ def evaluate(
             f"For predictions: lamina predict {run.folder} {data.name}"
         )
     data.prepare(calls.reads(parts.model), type(parts.model).__name__)
-    with torch.no_grad():
+    with torch.no_grad(), parts.plan.autocast():
         values = parts.task.evaluate(parts.model, data, "all")
     return {name: value.as_dict() for name, value in values.items()}

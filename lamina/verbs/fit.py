@@ -178,6 +178,7 @@ class Fitting:
             baseline={name: {k: v.as_dict() for k, v in one.items()} for name, one in baseline.items()},
             metric=parts.task.metric,
             weights_sha256=digest(self.folder / "model.safetensors"),
+            fields_sha256=digest(self.folder / "fields" / "fields.json"),
         )
 
     @property

@@ -47,7 +47,7 @@ def predict(
         if len(columns) != 1:
             raise SettingError(f"--text gives one column; {run.folder} reads {len(columns)}: {', '.join(columns)}.")
         source = {columns[0]: [text]}
-    with torch.no_grad():
+    with torch.no_grad(), parts.plan.autocast():
         if source is None:
             if not hasattr(parts.task, "create"):
                 raise SettingError(f"predict needs a source to answer for: lamina predict {run.folder} FILE")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lamina.core.errors import RunError, did_you_mean
-from lamina.core.files import read_sealed
+from lamina.core.files import digest, read_sealed
 from lamina.core.protocols import Field
 
 __all__ = ["SCHEMA", "Run", "open"]
@@ -57,6 +57,11 @@ class Run:
             held = json.loads(path.read_text("utf-8"))
         except (OSError, ValueError) as error:
             raise RunError(f"{path} is missing or damaged ({error}); without it this run cannot read data.") from error
+        known = self.about.get("fields_sha256")
+        if known and digest(path) != known:
+            raise RunError(
+                f"{path} is not what the run saved: its SHA-256 differs. Restore it from a copy, or fit anew."
+            )
         out = {}
         for column, one in held.items():
             made, _ = names.load("fields", one["field"], trusted=False)

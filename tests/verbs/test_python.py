@@ -76,7 +76,7 @@ def test_two_arrays_are_inputs_and_a_target(columns):
 def test_tensors_of_any_shape_go_into_an_own_network():
     x = torch.randn(600, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     y = (x.mean((1, 2, 3)) > 0).long()
-    run = lamina.fit((x, y), target="y", model=Plain(48), budget="200steps", set={"lr": 0.01, "weight_decay": 0.1})
+    run = lamina.fit((x, y), target="y", model=Plain(48), budget="400steps", set={"lr": 0.01, "weight_decay": 0.1})
     assert run.about["data"]["sizes"] | {"channels": 3, "size": 4} == run.about["data"]["sizes"]
     assert learnt(run)["accuracy"] > 0.8
     assert run.predict((x[:3], y[:3]))["y"] == [int(v) for v in run.predict((x, y))["y"][:3]]
