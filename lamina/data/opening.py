@@ -176,8 +176,9 @@ def _typed(table: Table, targets: list[str], wanted: list[str], types: Mapping[s
         notes.append(f"target {targets[0]!r}: the source's own (--target)")
     found: dict[str, str] = {}
     for name in [*targets, *wanted]:
-        if name in types:
-            found[name] = types[name]
+        said = types.get(name) or getattr(table[name], "field", None)  # the user's word, or the source's
+        if said is not None:
+            found[name] = said
             continue
         kind, why = guess.guess(table[name], target=name in targets)
         if kind is None and name in targets:

@@ -55,7 +55,11 @@ class Replay:
         if step % self._every == 0:
             self._advance(rng)
         rows = torch.from_numpy(rng.integers(min(self._count, self._size), size=self._batch))
-        return [{k: v.index_select(0, chunk) for k, v in self._kept.items()} for chunk in rows.chunk(parts)]
+        frames = torch.tensor([float(self._count)])
+        return [
+            {**{k: v.index_select(0, chunk) for k, v in self._kept.items()}, "frames": frames}
+            for chunk in rows.chunk(parts)
+        ]
 
     def _advance(self, rng: np.random.Generator) -> None:
         observed = self._environments.observe()

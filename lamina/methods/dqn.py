@@ -87,7 +87,12 @@ class DQN:
                 chooser = call(model, {kind: batch["after"]}) if self.double else later
                 worth = later.gather(1, chooser.argmax(-1, keepdim=True))[:, 0]
                 wanted = batch["reward"] + self.gamma * (1 - batch["over"]) * worth
-            return {"temporal_difference": smooth_l1_loss(now, wanted), "value": now.detach().mean()}
+            # frames: environment steps so far, so that every curve can be read against them
+            return {
+                "temporal_difference": smooth_l1_loss(now, wanted),
+                "value": now.detach().mean(),
+                "frames": batch["frames"][0],
+            }
 
         recipe = Recipe(optimizer="adam", lr=self.lr, clip=self.clip, schedule=self.schedule)
         yield from train(
