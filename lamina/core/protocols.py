@@ -121,7 +121,8 @@ class Feed(Protocol):
 class Recipe:
     """How one group of parameters is moved: plain data, built by the trainer.
 
-    optimizer: a name of `lamina.nn.optimizers`, with its own keywords in `options`. lr: the peak rate.
+    optimizer: a name of `lamina.nn.optimizers`, with its own keywords in `options`. lr: the peak rate; 0 has
+    the trainer find one by a range test.
     schedule: a name of `lamina.nn.schedules`, with its own keywords in `shape`; warmup: the share of the steps that the
         rate rises over.
     weight_decay: decoupled, on matrices only (never on norms, biases and embeddings' scales).

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from lamina.core.calls import call
+from lamina.core.errors import SettingError
 from lamina.core.protocols import Average, Batch, Phase, Problem, Recipe, Stage, Tick, Train
 from lamina.nn import augment as augmentation
 
@@ -37,6 +38,7 @@ class Supervised:
     """One loss, one group of parameters.
 
     Args, each None for the recipe's own:
+        lr: also find, for a range test before the first step.
         optimizer, lr, schedule, warmup, weight_decay, clip, l1, l2: see `Recipe`.
         options, shape: keywords of the optimizer, such as {"betas": [0.9, 0.99]}, and of the schedule.
         batch: rows in an update; 0 is all of them (gradient descent proper).
@@ -49,7 +51,7 @@ class Supervised:
         self,
         *,
         optimizer: str | None = None,
-        lr: float | None = None,
+        lr: float | str | None = None,
         schedule: str | None = None,
         warmup: float | None = None,
         weight_decay: float | None = None,
@@ -64,6 +66,10 @@ class Supervised:
     ):
         given = dict(locals())
         given.pop("self")
+        if isinstance(lr, str):
+            if lr != "find":
+                raise SettingError(f"method.lr is a number, or find for a range test; {lr!r} came.")
+            given["lr"] = 0.0
         self.given = {k: v for k, v in given.items() if v is not None}
 
     def settings(self, kinds: list[str]) -> dict[str, Any]:

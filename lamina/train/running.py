@@ -36,9 +36,7 @@ class Running:
         self.stage, self.path, self.plan, self.begin = stage, path, plan, begin
         self.step, self.steps = 0, 0
         self.evaluate_every = self.log_every = 1
-        self.deadline: float | None = (
-            None  # seconds of training at which the stage ends anyway; the clock's, not the seed's
-        )
+        self.deadline: float | None = None  # seconds of training at which it ends anyway: the clock's, not the seed's
         self.stale = 0  # evaluations since the best one
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}  # steps in `sums`, by name: a phase may rest on some
@@ -54,6 +52,8 @@ class Running:
         self._masked = [masks(o, p) for o, p in zip(self.optimizers, stage.phases, strict=True)]
         self._losses = [torch.compile(p.loss) if plan.compile else p.loss for p in stage.phases]
         self._schedules: list[Any] = []
+        self.rates = [phase.recipe.lr for phase in stage.phases]
+        self.constant = False  # the rates as they are, whatever the schedules say: while a rate is looked for
 
     def _place(self) -> None:
         moved = {id(p) for phase in self.stage.phases for p in _parameters(phase)}
@@ -182,8 +182,8 @@ class Running:
         return "" if kept is None else f"before: {float(kept) / self.counts[phase.name]:.4g}; "
 
     def _rate(self, index: int, phase: Phase) -> None:
-        factor = self._schedules[index](self.step // phase.every)
-        optimizers.set_lr(self.optimizers[index], phase.recipe.lr * factor)
+        factor = 1.0 if self.constant else self._schedules[index](self.step // phase.every)
+        optimizers.set_lr(self.optimizers[index], self.rates[index] * factor)
 
     def _move(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         moved = {}
@@ -208,9 +208,9 @@ class Running:
         """Means of the losses since the last call, and the learning rates now; waits for the device."""
         values = torch.stack(list(self.sums.values())).tolist() if self.sums else []
         out = {name: value / self.counts[name] for name, value in zip(self.sums, values, strict=True)}
-        for phase, schedule in zip(self.stage.phases, self._schedules, strict=True):
+        for phase, schedule, rate in zip(self.stage.phases, self._schedules, self.rates, strict=True):
             name = "lr" if len(self.optimizers) == 1 else f"{phase.name}/lr"
-            out[name] = phase.recipe.lr * schedule(max(0, self.step - 1) // phase.every)
+            out[name] = rate * schedule(max(0, self.step - 1) // phase.every)
         self.sums, self.counts = {}, {}
         return out
 
@@ -262,6 +262,7 @@ class Running:
             "steps": self.steps,
             "grid": [self.evaluate_every, self.log_every],
             "stale": self.stale,
+            "rates": self.rates,
             "sums": self.sums,
             "counts": self.counts,
             "optimizers": [o.state_dict() for o in self.optimizers],
@@ -282,6 +283,7 @@ class Running:
         self.lasts(state["steps"], 1)
         self.evaluate_every, self.log_every = state["grid"]
         self.step, self.stale, self.counts = state["step"], state["stale"], dict(state["counts"])
+        self.rates = list(state["rates"])
         self.withheld, self._later = list(state["withheld"]), []
         self.begin, self._seed = state["begin"], mix(self._root, *self.path, state["begin"])
         self.sums = {k: v.to(self._device) for k, v in state["sums"].items()}

@@ -15,7 +15,7 @@ from torch import Tensor
 from lamina.core.errors import RunError, SettingError, TrainingError
 from lamina.core.protocols import Judge, Method, Problem, Stage, Tick
 from lamina.core.seeds import mix
-from lamina.train import trials
+from lamina.train import rates, trials
 from lamina.train.budget import Budget
 from lamina.train.guard import late_refusal
 from lamina.train.judging import judging
@@ -179,6 +179,9 @@ class Trainer:
             measured = True
             if times:
                 self._log("events", {"event": "plan", "precision": plan.precision, "step_s": times})
+        if 0.0 in running.rates:
+            running.rates, measured = rates.find(running), True
+            self._log("events", {"event": "plan", "lr": running.rates})
         if steps is None:
             steps, evaluations = self._affordable(running, evaluations)
         running.lasts(steps, evaluations)
