@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import lamina
+from lamina.tasks.language import Language
 from lamina.train.trainer import Stopped
 from tests import datasets
 
@@ -167,3 +168,26 @@ def test_a_seed_is_a_seed(tmp_path):
     weights = [(run.folder / "model.safetensors").read_bytes() for run in runs]
     assert weights[0] == weights[1] != weights[2]
     assert isinstance(runs[0].model(), torch.nn.Module)
+
+
+def test_bits_per_byte_are_those_of_reading_token_by_token(tmp_path):
+    """Each after at least half a context, or after all there is; the end of a document counts too."""
+    run = lamina.fit(
+        corpus(tmp_path), model="gpt_tiny", budget="5steps", out=tmp_path / "run",
+        set={**EXACT, "batch": 4, "task.glance": 2000, "model.context": 8},
+    )  # fmt: skip
+    model, fields = run.model(), run.fields()
+    task = Language({"text": fields["text"]})
+    documents = [torch.arange(4, 4 + n) for n in (0, 3, 8, 9, 21)]
+    with torch.no_grad():
+        found = task.nats(model, documents, step=4)
+        for document, nats in zip(documents, found, strict=True):
+            tokens, total = [3, *document.tolist(), 3], 0.0
+            for i in range(1, len(tokens)):
+                if i <= 8:
+                    seen = tokens[:i]
+                else:  # the window that this token's stretch of 4 is read in
+                    until = min(8 + 4 * -(-(i - 8) // 4), len(tokens) - 1)
+                    seen = tokens[until - 8 : i]
+                total -= float(model(torch.tensor([seen]))[0, -1].log_softmax(-1)[tokens[i]])
+            assert float(nats) == pytest.approx(total, rel=1e-5)
