@@ -68,7 +68,7 @@ class Supervised:
         given.pop("self")
         if isinstance(lr, str):
             if lr != "find":
-                raise SettingError(f"method.lr is a number, or find for a range test; {lr!r} came.")
+                raise SettingError(f"method.lr takes a number, or find for a range test; {lr!r} came.")
             given["lr"] = 0.0
         self.given = {k: v for k, v in given.items() if v is not None}
 

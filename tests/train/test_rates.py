@@ -70,5 +70,5 @@ def test_a_run_can_be_asked_to_find_its_rate(tmp_path):
     found = [line for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines() if '"lr"' in line]
     assert len(found) == 1
     assert run.metrics["accuracy"] > 0.9
-    with pytest.raises(SettingError, match="a number, or find"):
+    with pytest.raises(SettingError, match="takes a number, or find"):
         lamina.fit("digits", set={"lr": "search"})
