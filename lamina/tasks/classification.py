@@ -68,7 +68,7 @@ class Classification:
     def model(self, kinds: list[str]) -> str:
         """The default network, by what goes in."""
         if "edges" in kinds:
-            return "gcn"
+            return "gcn_wide"
         if kinds == ["image"]:
             return "resnet9"
         return "tabm_small_drop" if set(kinds) <= {"numbers", "categories"} else "columns"

@@ -46,7 +46,7 @@ class Regression:
     def model(self, kinds: list[str]) -> str:
         """The default network, by what goes in."""
         if "edges" in kinds:
-            return "gcn"
+            return "gcn_wide"
         if kinds == ["image"]:
             return "resnet9"
         return "tabm_small" if set(kinds) <= {"numbers", "categories"} else "columns"
