@@ -142,3 +142,9 @@ def test_refusals_say_what_came_and_what_to_do():
         check_weights([0, 0], 2)
     with pytest.raises(ShapeError, match=r"arrays of one length, at least one row; 2, 3 came"):
         bootstrap(mean, [1, 2], [1, 2, 3])
+
+
+def test_another_seed_draws_another_resampling():
+    rows = np.random.default_rng(0).normal(size=200)
+    ends = [resample(lambda x: float(np.median(x)), rows, samples=50, seed=seed) for seed in (0, 0, 1)]
+    assert ends[0] == ends[1] != ends[2]
