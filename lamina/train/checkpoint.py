@@ -94,6 +94,9 @@ def verify(path: Path) -> None:
         raise RunError(f"{seal} is missing or changed, so the checkpoint cannot be trusted. {_remedy(path)}")
     for name, (size, sha) in json.loads(data).items():
         file = path / name
+        own = name.removeprefix("../../fields/")
+        if own != os.path.basename(own) or own in ("", ".", ".."):
+            raise RunError(f"{seal} names {name!r}, which lies outside the run: nothing there is read. {_remedy(path)}")
         if not file.is_file():
             raise RunError(f"{os.path.normpath(file)} is missing from the checkpoint. {_remedy(path)}")
         if file.stat().st_size != size or digest(file) != sha:

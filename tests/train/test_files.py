@@ -1,6 +1,7 @@
 """A checkpoint of which a byte changed is refused; a full disk leaves what was there; a folder has one worker."""
 
 import errno
+import hashlib
 import json
 import os
 import random
@@ -304,3 +305,15 @@ def test_a_folder_replaces_one_of_its_name_and_leaves_nothing_beside(tmp_path):
     shutil.copytree(tmp_path / "f", tmp_path / ".f.1.tmp")
     files.sweep(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["f"]
+
+
+@pytest.mark.parametrize("name", ["../../../secret", "/etc/hostname", "../../fields/../../secret", "..", ""])
+def test_a_manifest_that_names_a_file_outside_the_run_is_refused_unread(tmp_path, name):
+    """Sealed as it should be, so that only the name gives it away."""
+    seal = json.dumps({name: [6, hashlib.sha256(b"secret").hexdigest()]}).encode()
+    (tmp_path / "secret").write_bytes(b"secret")
+    forged = tmp_path / "run" / "checkpoints" / f"00000001-{hashlib.sha256(seal).hexdigest()[:8]}"
+    forged.mkdir(parents=True)
+    (forged / "MANIFEST").write_bytes(seal)
+    with pytest.raises(RunError, match="lies outside the run: nothing there is read"):
+        checkpoint.verify(forged)
