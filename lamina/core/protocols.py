@@ -253,7 +253,6 @@ class Problem:
     seed: int
     device: torch.device
     create: Callable[..., nn.Module] | None = None
-    extras: Mapping[str, Any] = field(default_factory=dict)
 
     def feed(self, batch: int, split: str = "train", **options: Any) -> Feed:
         """The task's usual feed over one split of the data."""

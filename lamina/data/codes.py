@@ -75,10 +75,12 @@ def _is_missing(value: Any) -> bool:
 
 
 def is_number(coded: Coded) -> bool:
+    """Whether a column counts as one of numbers: too many levels to be classes."""
     return coded.numbers is not None and len(coded.levels) > 20
 
 
 def show(value: Any) -> str:
+    """A value for a message, at most 40 characters long."""
     text = repr(value.item() if isinstance(value, np.generic) else value)
     return text if len(text) <= 40 else text[:37] + "…" + text[-1]
 

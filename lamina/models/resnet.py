@@ -101,6 +101,7 @@ class Bottleneck(nn.Module):
 
 
 def convolve(before: int, after: int) -> nn.Sequential:
+    """3x3 convolution, batch norm, ReLU."""
     return nn.Sequential(nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU())
 
 

@@ -78,7 +78,6 @@ def fitted(name, folder, **more):
     return lamina.fit(source(folder / "data"), out=folder / "run", **asked)
 
 
-@pytest.mark.covers("learn/supervised")
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_stopped_half_way_and_resumed_it_ends_as_if_it_had_not(name, tmp_path):
     if name == "cartpole":
@@ -129,7 +128,7 @@ def test_a_language_model_beats_the_frequency_of_bytes_and_goes_on_with_a_prompt
     assert run.predict(text="The statement", seed=1, set={"length": 20})["text"][0] != first
 
 
-@pytest.mark.covers("net/gnn", "science/social-network-analysis")
+@pytest.mark.covers("net/gnn")
 def test_friends_tell_who_took_which_side(tmp_path):
     """Zachary's club split: a rumour of each member errs, but those of its friends do not err alike."""
     scores = {}
@@ -149,7 +148,7 @@ def test_friends_tell_who_took_which_side(tmp_path):
     assert scores["with ties"] > scores["without"] + 0.1
 
 
-@pytest.mark.covers("rl/exploration", "rl/sample-efficiency")
+@pytest.mark.covers("rl/exploration")
 def test_a_pole_is_balanced_longer_than_by_chance(tmp_path):
     pytest.importorskip("gymnasium", reason="gymnasium is not installed: pip install 'lamina[rl]'")
     run = lamina.fit(
