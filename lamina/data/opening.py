@@ -106,7 +106,9 @@ def dataset(
     table, dropped = _with_answers(table, roles, fields)
     roles.notes += dropped
     how = {k: asked[k] for k in ("group", "time", "fractions", "duplicates")}
-    rows = _split(table, roles, fields, seed=seed, **how)
+    asked_of = np.flatnonzero(~_unanswered(table, roles, fields))  # all rows, but for nodes that stay for their edges
+    drawn = _split(table if len(asked_of) == table.rows else table.take(asked_of), roles, fields, seed=seed, **how)
+    rows = {name: asked_of[where] for name, where in drawn.items()}
     found = _inspected(table, roles, fields, rows, seed)
     made = _make(table, fields, roles, rows)
     made.findings = found
@@ -237,15 +239,23 @@ def _field(name: str, kind: Any, more: Mapping[str, Any]) -> Any:
 # --------------------------------------------------------------------------------------------------------- rows
 
 
-def _with_answers(table: Table, roles: Roles, fields: Mapping[str, Any]) -> tuple[Table, list[str]]:
-    """The table without rows whose target is missing; too many of them is an error."""
-    if not roles.targets or getattr(table, "edges", None) is not None:
-        return table, []
+def _unanswered(table: Table, roles: Roles, fields: Mapping[str, Any]) -> np.ndarray:
+    """(rows,) bool: where a target is missing."""
     missing = np.zeros(table.rows, dtype=bool)
     for name in roles.targets:
         missing |= fields[name].missing(table[name])
+    return missing
+
+
+def _with_answers(table: Table, roles: Roles, fields: Mapping[str, Any]) -> tuple[Table, list[str]]:
+    """The table without rows whose target is missing; too many of them is an error. Nodes all stay in their graph."""
+    missing = _unanswered(table, roles, fields)
     if not missing.any():
         return table, []
+    if getattr(table, "edges", None) is not None:
+        if missing.all():
+            raise DataError(f"{table.source}: no node has a {', '.join(roles.targets)}. Take another --target.")
+        return table, [f"{missing.sum():,} nodes without a target stay in the graph and belong to no split"]
     where = [table[roles.targets[0]].where(int(i)) for i in np.flatnonzero(missing)[:5]]
     if missing.sum() > 0.5 * len(missing):
         raise DataError(
@@ -325,4 +335,7 @@ def reopen(source: Any, like: Mapping[str, Any], fields: dict[str, Any], **setti
             f"run learnt from.{did_you_mean(lacking[0], table.columns)} It has: {_few(list(table.columns))}."
         )
     roles = Roles(list(like["targets"]), list(like["inputs"]), {}, like.get("weight"))
-    return _make(table, fields, roles, {"all": np.arange(table.rows)})
+    judged = np.arange(table.rows)
+    if getattr(table, "edges", None) is not None and all(t in table.columns for t in roles.targets):
+        judged = np.flatnonzero(~_unanswered(table, roles, fields))
+    return _make(table, fields, roles, {"all": judged})

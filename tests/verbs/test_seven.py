@@ -3,6 +3,7 @@ half-way and resumed, which must end bit for bit as if it had never stopped. `ma
 
 import csv
 import pydoc_data.topics
+from pathlib import Path
 
 import networkx
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 import lamina
+from lamina.core.errors import DataError
 from lamina.tasks.language import Language
 from lamina.train.trainer import Stopped
 from tests import datasets
@@ -190,3 +192,19 @@ def test_bits_per_byte_are_those_of_reading_token_by_token(tmp_path):
                     seen = tokens[until - 8 : i]
                 total -= float(model(torch.tensor([seen]))[0, -1].log_softmax(-1)[tokens[i]])
             assert float(nats) == pytest.approx(total, rel=1e-5)
+
+
+def test_a_node_without_an_answer_stays_in_the_graph_and_counts_in_no_figure(tmp_path):
+    """It once counted as of the first class."""
+    folder = Path(graph(tmp_path / "club"))
+    lines = (folder / "nodes.csv").read_text().splitlines()
+    nameless = [line.rsplit(",", 1)[0] + "," if i in (5, 9, 20) else line for i, line in enumerate(lines)]
+    (folder / "nodes.csv").write_text("\n".join(nameless) + "\n")
+    run = lamina.fit(folder, target="side", budget="3steps", out=tmp_path / "run", set={"data.drop": ["text"]})
+    assert any("3 nodes without a target stay" in note for note in run.about["inferred"])
+    assert run.evaluate(folder)["accuracy"]["count"] == 31
+    assert len(run.predict(folder)["side"]) == 34
+    one = [line.rsplit(",", 1)[0] + "," if i else line for i, line in enumerate(lines)]
+    (folder / "nodes.csv").write_text("\n".join(one) + "\n")
+    with pytest.raises(DataError, match="side"):
+        lamina.fit(folder, target="side", budget="3steps", out=tmp_path / "none")
