@@ -51,9 +51,8 @@ class Documents(TableColumn):
         return Documents(kept.name, kept.values, kept.source, kept.first_row, kept.lines, paths)
 
 
-def sniff(path: str | Path) -> float:
+def sniff(path: Path) -> float:
     """How much a path looks like running text: .md and the like 0.9, .txt less than a table in it would, a folder."""
-    path = Path(path)
     if path.is_dir():
         files = _files(path)
         texts = sum(_suffix(f) in SUFFIXES for f in files)
@@ -71,7 +70,7 @@ def sniff(path: str | Path) -> float:
 
 
 def read(
-    path: str | Path,
+    path: Path,
     *,
     encoding: str = "utf-8",
     documents: str = "auto",
@@ -91,7 +90,6 @@ def read(
 
     Raises: DataError with file, place and remedy; SettingError for an unknown way or encoding.
     """
-    path = Path(path)
     if documents not in WAYS:
         raise SettingError(
             f"data.documents is one of {', '.join(WAYS)}, but {documents!r} came.{did_you_mean(documents, WAYS)}"

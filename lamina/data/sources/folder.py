@@ -24,16 +24,15 @@ SPLITS |= {"dev": "valid", "test": "test", "testing": "test"}
 LABELS = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
-def sniff(path: str | Path) -> float:
+def sniff(path: Path) -> float:
     """How much a path looks like a folder of pictures: 0.9 where a look at the first files finds some."""
-    path = Path(path)
     if not path.is_dir():
         return 0.0
     pictures = (file.suffix.lower() in SUFFIXES for file in islice(_walk(path), 2000))
     return 0.9 if any(pictures) else 0.0
 
 
-def read(path: str | Path, *, labels: str | Path | None = None, least: int = 2) -> Table:
+def read(path: Path, *, labels: str | Path | None = None, least: int = 2) -> Table:
     """A folder of pictures as a Table: `image`, `label` (or the columns of the table of labels), `split`.
 
     Args:
@@ -42,17 +41,16 @@ def read(path: str | Path, *, labels: str | Path | None = None, least: int = 2) 
 
     Raises: DataError for no pictures, one class only, a class with too few pictures, labels of missing pictures.
     """
-    root = Path(path)
-    if not root.is_dir():
-        raise DataError(f"{root} is no folder. Expected a folder of pictures, one folder a class.")
+    if not path.is_dir():
+        raise DataError(f"{path} is no folder. Expected a folder of pictures, one folder a class.")
     skipped: list[tuple[int, str]] = []
-    files = _inside(root, sorted(f for f in _walk(root) if f.suffix.lower() in SUFFIXES), skipped)
+    files = _inside(path, sorted(f for f in _walk(path) if f.suffix.lower() in SUFFIXES), skipped)
     if not files:
-        others = Counter(f.suffix.lower() or "without suffix" for f in _walk(root)).most_common(4)
+        others = Counter(f.suffix.lower() or "without suffix" for f in _walk(path)).most_common(4)
         there = ", ".join(f"{count} {suffix}" for suffix, count in others) or "nothing"
-        raise DataError(f"{root} holds no pictures ({there}). Expected files like {', '.join(SUFFIXES[:4])}.")
-    table = Path(labels) if labels is not None else _labels(root)
-    made = _labelled(root, files, table) if table is not None else _by_folder(root, files, least)
+        raise DataError(f"{path} holds no pictures ({there}). Expected files like {', '.join(SUFFIXES[:4])}.")
+    table = Path(labels) if labels is not None else _labels(path)
+    made = _labelled(path, files, table) if table is not None else _by_folder(path, files, least)
     made.skipped += skipped
     if skipped:
         made.notes.append(f"{len(skipped)} files were left out: {skipped[0][1]}" + (" …" if len(skipped) > 1 else ""))

@@ -43,9 +43,8 @@ class GraphTable(Table):
         return GraphTable(kept.columns, kept.rows, kept.source, kept.first_row, kept.skipped, kept.notes, edges, ids)
 
 
-def sniff(path: str | Path) -> float:
+def sniff(path: Path) -> float:
     """1 for a folder with nodes and edges, or for either of the two files with the other beside it."""
-    path = Path(path)
     folder = path if path.is_dir() else path.parent
     if not path.is_dir() and path.stem not in {"nodes", "edges"}:
         return 0.0

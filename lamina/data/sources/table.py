@@ -36,9 +36,8 @@ LARGE = 8 << 20  # bytes from which polars is worth its import: 17 MB take it 1.
 FIELD_BOUND = 16 << 20  # characters of one cell
 
 
-def sniff(path: str | Path) -> float:
+def sniff(path: Path) -> float:
     """How much a path looks like a table: 1 for .csv, .tsv, .parquet; less for text that only might be one."""
-    path = Path(path)
     score = SUFFIXES.get(path.suffix.lower(), 0.0)
     if not score or not path.is_file():
         return 0.0
@@ -53,7 +52,7 @@ def sniff(path: str | Path) -> float:
 
 
 def read(
-    path: str | Path,
+    path: Path,
     *,
     encoding: str = "utf-8",
     delimiter: str | None = None,
@@ -71,7 +70,6 @@ def read(
 
     Raises: DataError with file, row and remedy; MissingExtra for Parquet without polars.
     """
-    path = Path(path)
     if not path.exists():
         folder = path.parent
         near = did_you_mean(path.name, [p.name for p in folder.iterdir()]) if folder.is_dir() else ""
