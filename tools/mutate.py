@@ -6,6 +6,9 @@
 Faults: a sign or an operation turned, a comparison turned, a layer's line skipped, a seed ignored. A fault is *killed*
 when a test fails; what *survives* is printed with its line, and is a place where a test is missing (or the change means
 nothing there: read it). Ends with status 1 where fewer than `--least` were killed.
+
+Tests run nearest first and stop at the first that fails, which is then run once more without the fault: what fails
+anyway kills nothing.
 """
 
 import argparse
@@ -140,28 +143,63 @@ def draw(seed: int, count: int, only: str) -> list[Fault]:
 
 
 def tests_near(file: str, copied: Path) -> list[str]:
-    """The quick tests that speak of a module: by its import, else those of its room and of the verbs."""
+    """The quick tests that may notice a fault in a module, those that are likeliest to first.
+
+    The test that bears its name, those that speak of it by import or by name, then the rest of its room's and those of
+    the verbs and the command line, which go through everything.
+    """
     module = file.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
     parent, _, stem = module.rpartition(".")
-    speaks = re.compile(
-        rf"\b{re.escape(module)}\b|from {re.escape(parent)} import [^\n]*\b{stem}\b|[\"']{stem}[\"'_0-9]"
-    )
-    near = [p for p in sorted((copied / "tests").rglob("test_*.py")) if speaks.search(p.read_text(encoding="utf-8"))]
-    if not near:
-        near = [p for p in (copied / "tests" / room for room in (file.split("/")[1], "verbs")) if p.is_dir()]
-    return [p.relative_to(copied).as_posix() for p in near]
+    imports = re.compile(rf"\b{re.escape(module)}\b|from {re.escape(parent)} import [^\n]*\b{stem}\b")
+    says = re.compile(rf"[\"']{stem}[\"'_0-9]")
+    room = file.split("/")[1]
+
+    def distance(path: Path) -> int | None:
+        text = path.read_text(encoding="utf-8")
+        if path.stem.removeprefix("test_").split("_")[0] == stem.strip("_") and path.parent.name == room:
+            return 0
+        if imports.search(text):
+            return 1
+        return 2 if says.search(text) else {room: 3, "verbs": 4, "cli": 5}.get(path.parent.name)
+
+    found = [(distance(path), path) for path in sorted((copied / "tests").rglob("test_*.py"))]
+    near = sorted((d, len(path.parts), path) for d, path in found if d is not None)
+    return [path.relative_to(copied).as_posix() for _, _, path in near]
 
 
-def run(copied: Path, tests: list[str], limit_s: float) -> tuple[str, float]:
-    """'passed', 'failed' or 'hung', and seconds."""
-    words = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", *tests]
+def run(copied: Path, tests: list[str], limit_s: float) -> tuple[str, list[str]]:
+    """'passed', 'failed' or 'hung', and the tests that failed: the first one, for it stops there."""
+    words = [sys.executable, "-m", "pytest", "-x", "-q", "-rfE", "--timeout=60", "-p", "no:cacheprovider", *tests]
     environment = os.environ | {"PYTHONPATH": str(copied), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    start = time.monotonic()
     try:
-        status = subprocess.run(words, cwd=copied, env=environment, capture_output=True, timeout=limit_s).returncode
+        ran = subprocess.run(words, cwd=copied, env=environment, capture_output=True, text=True, timeout=limit_s)
     except subprocess.TimeoutExpired:
-        return "hung", time.monotonic() - start
-    return ("passed" if status == 0 else "none" if status == 5 else "failed"), time.monotonic() - start
+        return "hung", []
+    named = re.findall(r"^(?:FAILED|ERROR) (\S.*?)(?: - .*)?$", ran.stdout, re.MULTILINE)
+    return ("passed" if ran.returncode in (0, 5) else "failed"), named
+
+
+def verdict(fault: Fault, copied: Path, limit_s: float) -> tuple[str, str]:
+    """'killed', and by which test: one that passes without the fault. 'survived' where all tests pass with it."""
+    target = copied / fault.file
+    raw = target.read_bytes()
+    faulty = raw[: fault.start] + fault.after.encode() + raw[fault.end :]
+    near, broken = tests_near(fault.file, copied), []
+    while True:
+        try:
+            target.write_bytes(faulty)
+            ended, failed = run(copied, [*near, *(f"--deselect={test}" for test in broken)], limit_s)
+        finally:
+            target.write_bytes(raw)
+        if ended == "passed":
+            return "survived", f"{len(near)} files of tests" + (f", {len(broken)} fail anyway" if broken else "")
+        if ended == "hung":  # one test that hangs fails after its minute; these are many that pass
+            return "survived", f"no test of {len(near)} files failed within {limit_s:.0f} s"
+        if not failed or run(copied, failed, limit_s)[0] == "passed":
+            return "killed", (failed or ["pytest ended early"])[0]
+        if set(failed) <= set(broken):
+            return "tests fail without it", failed[0]
+        broken += failed
 
 
 def copy_of_the_tree(into: Path) -> Path:
@@ -185,27 +223,19 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=10)
     parser.add_argument("--only", default="", help="part of a file's path")
     parser.add_argument("--least", type=int, default=None, help="killed faults below which this fails: eight of ten")
+    parser.add_argument("--limit", type=float, default=900, help="seconds for the tests of one fault")
     asked = parser.parse_args()
     drawn = draw(asked.seed, asked.count, asked.only)
     verdicts: list[str] = []
-    passing: dict[tuple[str, ...], tuple[str, float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         copied = copy_of_the_tree(Path(folder))
         for number, fault in enumerate(drawn, 1):
-            near = tests_near(fault.file, copied)
-            if tuple(near) not in passing:
-                passing[tuple(near)] = run(copied, near, 900) if near else ("none", 0.0)
-            before, seconds = passing[tuple(near)]
-            if before == "passed":
-                target = copied / fault.file
-                raw = target.read_bytes()
-                target.write_bytes(raw[: fault.start] + fault.after.encode() + raw[fault.end :])
-                verdict = "survived" if run(copied, near, 60 + 3 * seconds)[0] == "passed" else "killed"
-                target.write_bytes(raw)
-            else:
-                verdict = "no test" if before == "none" else "tests fail without it"
-            verdicts.append(verdict)
-            print(f"{number:3} {verdict:9} {fault.kind:10} {fault.file}:{fault.line}  {_short(fault)}", flush=True)
+            start = time.monotonic()
+            said, by = verdict(fault, copied, asked.limit)
+            verdicts.append(said)
+            spent = f"{time.monotonic() - start:.0f} s"
+            print(f"{number:3} {said:9} {fault.kind:10} {fault.file}:{fault.line}  {_short(fault)}", flush=True)
+            print(f"    {spent:9} {by}", flush=True)
     killed = verdicts.count("killed")
     least = asked.least if asked.least is not None else round(0.8 * len(drawn))
     print(f"{killed} of {len(drawn)} killed (seed {asked.seed}; at least {least} are asked)")
