@@ -132,7 +132,10 @@ def classes(name: str, column: Any) -> list[Finding]:
     if len(alone):
         rows = np.array([int(np.argmax(coded.codes == c)) for c in alone[:10]])
         named = ", ".join(show(coded.levels[c]) for c in alone[:5]) + (", …" if len(alone) > 5 else "")
-        what = f"{len(alone):,} of {len(counts):,} classes have one sample: {named} ({_rows(column, rows, len(alone))})"
+        have = "has" if len(alone) == 1 else "have"
+        what = (
+            f"{len(alone):,} of {len(counts):,} classes {have} one sample: {named} ({_rows(column, rows, len(alone))})"
+        )
         remedy = "They can be learned but not tested; merge them, drop them, or give more samples."
         found.append(Finding("warning", what, where, remedy, tuple(rows.tolist())))
     most, least = int(counts.argmax()), int(np.where(counts > 1, counts, counts.max()).argmin())
@@ -159,9 +162,10 @@ def duplicates(columns: Mapping[str, Any], splits: Mapping[str, np.ndarray] | No
         rows = np.flatnonzero(again)
         column = next(iter(columns.values()))
         what = f"{extra:,} of {len(group):,} rows repeat an earlier one in all inputs ({_rows(column, rows)})"
-        found.append(
-            Finding("warning", what, "Rows", "Repeats are kept on one side of the split.", tuple(rows[:100].tolist()))
-        )
+        remedy = "Drop them, or see that they stand on one side of your split."
+        if splits is None:
+            remedy = "Repeats are kept on one side of the split."
+        found.append(Finding("warning", what, "Rows", remedy, tuple(rows[:100].tolist())))
     sides = {name: np.asarray(rows) for name, rows in (splits or {}).items()}
     for one, other in itertools.combinations(sides, 2):
         twins = np.isin(group[sides[other]], group[sides[one]])

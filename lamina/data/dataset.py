@@ -197,6 +197,12 @@ class TableData:
         if "sample_weight" not in self._arrays:
             column = self.table[self.weight]
             values = np.array([_weight(column, i) for i in range(len(column.values))], dtype=np.float32)
+            for side, rows in self.splits.items():
+                if len(rows) and not values[rows.numpy()].any():
+                    raise DataError(
+                        f"Column {self.weight!r} of {self.name} gives all {len(rows):,} rows of {side!r} the weight "
+                        "zero, which leaves nothing there. Give some a weight above zero, or leave the weights out."
+                    )
             base = values[self.splits["train"].numpy()].mean() if "train" in self.splits else values.mean()
             self._arrays["sample_weight"] = torch.as_tensor(values / (base or 1.0))
         return self._arrays["sample_weight"]

@@ -17,7 +17,9 @@ import numpy as np
 from lamina.core.errors import DataError, MissingExtra, SettingError, UnknownName, did_you_mean
 from lamina.core.seeds import mix
 
-__all__ = ["Environment", "Environments", "Space", "open"]
+__all__ = ["LONGEST", "Environment", "Environments", "Space", "open"]
+
+LONGEST = 10_000  # steps of an episode that an environment would never end
 
 
 @dataclass(frozen=True)
@@ -40,14 +42,14 @@ class Space:
 class Environment:
     """An environment as a source: what it is called, what is observed and what can be done.
 
-    longest: steps after which an episode is cut off, None where it never is. solved: the return that counts as solved.
+    longest: steps after which an episode is cut off. solved: the return that counts as solved.
     """
 
     name: str
     source: str
     observation: Space
     action: Space
-    longest: int | None
+    longest: int
     solved: float | None
     fingerprint: str
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -62,7 +64,7 @@ class Environment:
 
     def make(self, count: int, seed: int) -> "Environments":
         """`count` of them, side by side."""
-        return Environments(self.name, count, seed, **self.settings)
+        return Environments(self.name, count, seed, longest=self.longest, **self.settings)
 
 
 class Environments:
@@ -70,15 +72,16 @@ class Environments:
 
     Args:
         name: as gymnasium calls it. count: how many side by side. seed: of all resets.
+        longest: steps after which an episode is cut off, whatever the environment says.
         settings: keywords of gymnasium's `make`, for instance g=9.8.
 
     Observations are (count, columns) float32, or (count, channels, height, width) uint8 for pictures.
     """
 
-    def __init__(self, name: str, count: int, seed: int, **settings: Any):
+    def __init__(self, name: str, count: int, seed: int, *, longest: int = LONGEST, **settings: Any):
         if count < 1:
             raise SettingError(f"{count} environments of {name} were asked for; take 1 or more.")
-        self.name, self.seed = name, seed
+        self.name, self.seed, self.longest = name, seed, longest
         self._envs = [_make(name, settings) for _ in range(count)]
         self.observation = _space(self._envs[0].observation_space, name, "observation")
         self.action = _space(self._envs[0].action_space, name, "action")
@@ -114,7 +117,10 @@ class Environments:
         for i, env in enumerate(self._envs):
             self._actions[i].append(chosen[i])
             seen, reward[i], terminated[i], truncated[i], _ = env.step(chosen[i])
-            final[i] = self._shown(seen)
+            final[i] = self._shown(seen, i)
+            if not np.isfinite(reward[i]):
+                raise DataError(self._told(i, f"gives a reward of {reward[i]}"))
+            truncated[i] |= len(self._actions[i]) >= self.longest
             if terminated[i] or truncated[i]:
                 self._reset(i)
             else:
@@ -141,7 +147,7 @@ class Environments:
                 action = made if self.action.kind == "category" else np.asarray(made, np.float32)
                 self._actions[i].append(action)
                 seen, _, terminated, truncated, _ = self._envs[i].step(action)
-                self._now[i] = self._shown(seen)
+                self._now[i] = self._shown(seen, i)
                 if terminated or truncated:
                     raise DataError(
                         f"Replaying episode {episode} of environment {i} of {self.name} ended after "
@@ -157,29 +163,51 @@ class Environments:
         self.episodes[i] += 1
         self._actions[i] = []
         seed = mix(self.seed, "reset", i, self.episodes[i]) >> 31  # gymnasium's older environments take 32 bits
-        self._now[i] = self._shown(self._envs[i].reset(seed=seed)[0])
+        self._now[i] = self._shown(self._envs[i].reset(seed=seed)[0], i)
 
-    def _shown(self, seen: Any) -> Any:
+    def _shown(self, seen: Any, i: int) -> Any:
         if self.observation.kind == "image":
             return np.moveaxis(seen.reshape(*seen.shape[:2], -1), 2, 0)
         if self.observation.kind == "category":
             return np.eye(self.observation.size, dtype=np.float32)[seen - self.observation.first]
-        return np.reshape(seen, -1)
+        seen = np.reshape(seen, -1)
+        if not np.isfinite(seen).all():
+            wrong = int(np.flatnonzero(~np.isfinite(seen))[0])
+            raise DataError(self._told(i, f"shows {seen[wrong]} as number {wrong + 1} of {len(seen)}"))
+        return seen
+
+    def _told(self, i: int, what: str) -> str:
+        return (
+            f"gym:{self.name} {what} after {len(self._actions[i])} steps of episode {self.episodes[i]} "
+            f"(environment {i}, seed {self.seed}), where finite numbers were expected. Mend it, or wrap it so that it "
+            "ends the episode instead."
+        )
 
 
-def open(source: str, **settings: Any) -> Environment:
-    """`gym:ID` as an Environment. Raises: MissingExtra without gymnasium; UnknownName with the nearest id."""
+def open(source: str, *, longest: int | None = None, **settings: Any) -> Environment:
+    """`gym:ID` as an Environment.
+
+    longest: steps after which an episode is cut off; None is what the environment says, or 10,000 where it never ends.
+    Raises: MissingExtra without gymnasium; UnknownName with the nearest id; DataError for spaces that are not read.
+    """
+    if longest is not None and longest < 1:
+        raise SettingError(f"data.longest counts the steps of an episode, 1 or more; {longest} came.")
     name = source.removeprefix("gym:")
     env = _make(name, settings)
     spec = env.spec
     seen, done = _space(env.observation_space, name, "observation"), _space(env.action_space, name, "action")
     env.close()
     version = importlib.metadata.version("gymnasium")
-    print_ = hashlib.blake2b(repr((name, sorted(settings.items()), version)).encode(), digest_size=16).hexdigest()
+    print_ = hashlib.blake2b(
+        repr((name, longest, sorted(settings.items()), version)).encode(), digest_size=16
+    ).hexdigest()
     notes = [f"observes {_told(seen)}, acts by {_told(done)}"]
     if spec.nondeterministic:
         notes.append(f"{name} does not repeat itself from a seed: a stopped run goes on, but not bit for bit")
-    return Environment(name, source, seen, done, spec.max_episode_steps, spec.reward_threshold, print_, settings, notes)
+    if longest is None and spec.max_episode_steps is None:
+        notes.append(f"{name} sets no end: episodes are cut off after {LONGEST:,} steps (--set data.longest=N)")
+    most = longest or spec.max_episode_steps or LONGEST
+    return Environment(name, source, seen, done, most, spec.reward_threshold, print_, settings, notes)
 
 
 def _make(name: str, settings: Mapping[str, Any]) -> Any:
@@ -213,7 +241,7 @@ def _space(space: Any, name: str, what: str) -> Space:
         return Space("numbers", size, (size,), low, high)
     raise DataError(
         f"The {what} of gym:{name} is a {kind}; expected Discrete (a category) or Box (numbers, a picture). "
-        "Wrap it with gymnasium.wrappers first."
+        "Wrap it first, by gymnasium.wrappers.FlattenObservation for instance, and register it under a name."
     )
 
 

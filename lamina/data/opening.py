@@ -10,7 +10,7 @@ from lamina.core import names
 from lamina.core.errors import DataError, SettingError, did_you_mean
 from lamina.core.settings import arguments, check
 from lamina.core.settings import split as split_settings
-from lamina.data import checks, loader, splits
+from lamina.data import checks, loader, splits, values
 from lamina.data.dataset import TableData
 from lamina.data.reading import appended, keywords, read
 from lamina.data.sources.frame import some
@@ -109,10 +109,12 @@ def dataset(
     asked_of = np.flatnonzero(~_unanswered(table, roles, fields))  # all rows, but for nodes that stay for their edges
     drawn = _split(table if len(asked_of) == table.rows else table.take(asked_of), roles, fields, seed=seed, **how)
     rows = {name: asked_of[where] for name, where in drawn.items()}
-    found = _inspected(table, roles, fields, rows, seed)
+    found = _inspected(table, roles, fields, rows, seed, group)
     made = _make(table, fields, roles, rows)
     made.findings = found
     made.fit()
+    if weight:
+        made.weights()  # refuses bad ones before anything is made
     return made, [*table.notes, *roles.notes]
 
 
@@ -135,7 +137,12 @@ def _not_too_many(table: Table, wanted: list[str]) -> None:
 
 
 def _inspected(
-    table: Table, roles: Roles, fields: Mapping[str, Any], rows: Mapping[str, np.ndarray], seed: int
+    table: Table,
+    roles: Roles,
+    fields: Mapping[str, Any],
+    rows: Mapping[str, np.ndarray],
+    seed: int,
+    group: str | None,
 ) -> list[checks.Finding]:
     """What a careful reader would remark on; an error ends the fit."""
     columns = {name: table[name] for name in [*roles.inputs, *roles.targets]}
@@ -146,6 +153,11 @@ def _inspected(
         mine = {k: c for k, c in columns.items() if k == name or k not in roles.targets}
         numeric = hasattr(fields[name], "deviation") if name else None
         found += [f for f in checks.inspect(mine, name, splits=given, numeric=numeric, seed=seed) if f not in found]
+        if name:
+            found += values.unlearnt(name, fields[name], table[name], rows)
+    inputs = {name: table[name] for name in roles.inputs}
+    found += values.groups(group, table[group]) if group else []
+    found += values.unusable(fields, inputs) + values.mixed(fields, inputs)
     wrong = [str(f) for f in found if f.level == "error"]
     if wrong:
         raise DataError(f"{table.source or 'The table'}: {' '.join(wrong)}")
@@ -284,7 +296,10 @@ def _split(
     duplicates: str,
 ) -> dict[str, np.ndarray]:
     if table.rows < 4:
-        raise DataError(f"{table.source or 'The table'} has {table.rows} rows; learning and testing need at least 4.")
+        counted = f"{table.rows} row{'s' * (table.rows != 1)}"
+        raise DataError(
+            f"{table.source or 'The table'} has {counted}; learning and testing need at least 4. Give more."
+        )
     given = table["split"].values if "split" in table.columns else None
     groups = np.asarray([str(v) for v in table[group].values]) if group else None
     if groups is None and given is None and time is None and duplicates == "together":
@@ -296,7 +311,8 @@ def _split(
             different = len(np.unique(found))
             if different < max(20, 0.05 * table.rows):
                 roles.notes.append(
-                    f"only {different} rows differ, so repeats are split one by one and figures will flatter"
+                    f"only {different} row{'s differ' if different > 1 else ' differs'}, so repeats are split one by "
+                    "one and figures will flatter"
                 )
             elif different < table.rows:
                 groups = found  # said by the finding about repeated rows
@@ -307,7 +323,14 @@ def _split(
             target = np.asarray([float(v) for v in table[roles.targets[0]].values])
     when = table[time].values if time else None
     rows = splits.split(
-        table.rows, target=target, groups=groups, time=when, given=given, fractions=fractions, seed=seed
+        table.rows,
+        target=target,
+        groups=groups,
+        time=when,
+        given=given,
+        fractions=fractions,
+        seed=seed,
+        where=next(iter(table.columns.values())).where,
     )
     how = "your split" if given is not None else f"by {group}" if group else f"by time, {time}" if time else "drawn"
     counts = ", ".join(f"{name} {len(where):,}" for name, where in rows.items())

@@ -5,7 +5,7 @@ test set, of five or more in the validation set too.
 """
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,7 @@ def split(
     given: Sequence[Any] | np.ndarray | None = None,
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1),
     seed: int = 0,
+    where: Callable[[int], str] = "row {}, counted from 0".format,
 ) -> dict[str, np.ndarray]:
     """Row numbers (int64, ascending) of 'train', 'valid' and 'test'.
 
@@ -42,6 +43,7 @@ def split(
         groups: rows with equal labels stay on one side. time: the earliest train, the latest test, rows of one moment
             on one side. given: the user's own column of 'train', 'valid', 'test'; rows without a word are left out.
         fractions: of train, valid and test. Where `given` names no valid rows, they are cut from its train rows.
+        where: what messages call a row.
 
     Raises: SettingError for fractions that are none, or group and time at once; DataError for columns that do not fit.
     """
@@ -52,12 +54,12 @@ def split(
     if groups is not None and time is not None:
         raise SettingError("Rows are split by group or by time, not both. Leave out data.group or data.time.")
     if given is not None:
-        return _as_given(given, target, groups, time, fractions, seed)
+        return _as_given(given, target, groups, time, fractions, seed, where)
     wanted = sum(f > 0 for f in fractions)
     if count < wanted:
         raise DataError(f"{count} rows cannot be split into {wanted} parts. Give more rows, or set fractions to 0.")
     if time is not None:
-        sides = _by_time(time, fractions)
+        sides = _by_time(time, fractions, where)
     else:
         sides = _at_random(count, target, groups, fractions, seed)
     return {name: np.flatnonzero(sides == i) for i, name in enumerate(SPLITS)}
@@ -73,13 +75,13 @@ def _checked(fractions: Sequence[float]) -> tuple[float, float, float]:
     return float(fractions[0]), float(fractions[1]), float(fractions[2])
 
 
-def _as_given(given, target, groups, time, fractions, seed) -> dict[str, np.ndarray]:
+def _as_given(given, target, groups, time, fractions, seed, where) -> dict[str, np.ndarray]:
     words = [None if v is None or v != v else str(v).strip().lower() for v in given]  # v != v: nan
     unknown = {w: i for i, w in reversed(list(enumerate(words))) if w and w not in SPELLINGS}
     if unknown:
-        named = ", ".join(f"{w!r} (row {i})" for w, i in sorted(unknown.items(), key=lambda pair: pair[1])[:3])
+        named = ", ".join(f"{w!r} ({where(i)})" for w, i in sorted(unknown.items(), key=lambda pair: pair[1])[:3])
         raise DataError(
-            f"The split column holds {named}, rows counted from 0. Its words are 'train', 'valid' and 'test'; "
+            f"The split column holds {named}. Its words are 'train', 'valid' and 'test'; "
             f"leave a cell empty to leave its row out."
         )
     sides = np.array([SPLITS.index(SPELLINGS[w]) if w else -1 for w in words], dtype=np.int64)
@@ -96,18 +98,18 @@ def _as_given(given, target, groups, time, fractions, seed) -> dict[str, np.ndar
         part = {
             k: None if v is None else _values(v)[of] for k, v in dict(target=target, groups=groups, time=time).items()
         }
-        cut = split(len(of), **part, fractions=(1 - share, share, 0.0), seed=seed)
+        cut = split(len(of), **part, fractions=(1 - share, share, 0.0), seed=seed, where=lambda i: where(int(of[i])))
         rows["train"], rows["valid"] = of[cut["train"]], of[cut["valid"]]
     return rows
 
 
-def _by_time(time: Any, fractions: tuple[float, float, float]) -> np.ndarray:
+def _by_time(time: Any, fractions: tuple[float, float, float], where: Callable[[int], str]) -> np.ndarray:
     values = _values(time)
     empty = np.array([v is None or v != v for v in values.tolist()])
     if empty.any():
         raise DataError(
-            f"{empty.sum()} rows have no time (first: row {int(empty.argmax())}, counted from 0), so they have no "
-            f"place before or after the others. Fill the column in, or leave these rows out."
+            f"{empty.sum()} of {len(empty)} rows have no time (first: {where(int(empty.argmax()))}), so they have no "
+            "place before or after the others. Fill the column in, or leave these rows out."
         )
     if values.dtype.kind in "OU":
         with contextlib.suppress(TypeError, ValueError):  # a CSV's numbers are words, and "10" stands before "9"

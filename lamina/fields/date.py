@@ -16,13 +16,14 @@ from lamina.core.protocols import Column
 from lamina.fields._places import is_missing, of, rows, values_at
 from lamina.fields.number import Number
 
-__all__ = ["Date"]
+__all__ = ["Date", "several"]
 
 DAYS = ("%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d-%m-%Y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y")
 TIMES = ("", " %H:%M:%S", " %H:%M", " %I:%M %p", " %I:%M:%S %p")
 FORMATS = ("iso", *(day + time for day in DAYS for time in TIMES), "%a, %d %b %Y %H:%M:%S %z", "%Y%m%d")
 ROUNDS = {"month": 12.0, "weekday": 7.0, "hour": 24.0}
-TOLERATED = 0.05  # share of values that may be no dates before a column is refused
+TOLERATED = 0.05  # share of values that may be no dates in a column that is guessed to hold dates
+REFUSED = 0.1  # and in any part of it, such as the training rows, that is then read
 # What could be a date at all; the patterns of strptime are slow to say no.
 _LIKELY = re.compile(r"^\s*(\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|\d{8}\s*$|\d{1,2} [^\W\d]{3,}|[^\W\d]{3,}[ ,].*\d)")
 EPOCH = datetime(1970, 1, 1)
@@ -146,7 +147,7 @@ class Date:
                 wrong.add(value)
         if wrong:
             where = [i for i, value in enumerate(column.values) if value in wrong]
-            if len(where) > TOLERATED * len(column.values):
+            if len(where) > REFUSED * len(column.values):
                 raise DataError(
                     f"{of(column)} should hold dates like {self._example()}, but {len(where)} of {len(column.values)} "
                     f"values are none: {values_at(column.values, where)} ({rows(column, where)}). Mend them, or give "
@@ -205,6 +206,20 @@ def _format(known: Sequence[Any]) -> str | None:
             if sum(_moment(v, format) is not None for v in different) >= (1 - TOLERATED) * len(different):
                 return format
     return None
+
+
+def several(known: Sequence[Any]) -> list[str]:
+    """Values in two or more formats that together read nearly all of them, one value a format; else none."""
+    sample = list(dict.fromkeys(known[:: max(1, len(known) // 50)]))[:50]
+    if not all(isinstance(v, str) and len(v) < 40 and _LIKELY.search(v) for v in sample):
+        return []
+    left, found = list(sample), []
+    for format in FORMATS:
+        read = [value for value in left if _moment(value, format) is not None]
+        if read:
+            found.append(read[0])
+            left = [value for value in left if value not in read]
+    return found if len(found) > 1 and len(left) <= TOLERATED * len(sample) else []
 
 
 def _moment(value: Any, format: str | None) -> datetime | None:

@@ -16,7 +16,8 @@ import lamina.fields
 from lamina.core.errors import UnknownName, did_you_mean
 from lamina.core.protocols import Column, Field
 from lamina.fields._places import is_missing
-from lamina.fields.number import parse
+from lamina.fields.date import several
+from lamina.fields.number import parse, written
 
 __all__ = ["Guess", "create", "fields", "guess", "restore"]
 
@@ -30,7 +31,8 @@ _MEASURE = re.compile(r"^(x\d*|t|time|step|day|hour|year|position|distance|age)$
 
 
 class Guess(NamedTuple):
-    """A field's name (its file), None to leave the column out; and why, as the end of a sentence."""
+    """A field's name (its file), with arguments as in 'number(decimal=,)', or None to leave the column out; and why,
+    as the end of a sentence."""
 
     field: str | None
     why: str
@@ -68,6 +70,14 @@ def guess(column: Column, *, target: bool = False) -> Guess:
         scores.pop(best)
     if best == "number":
         return _of_numbers(column, known, different, target)
+    if best in {"category", "text"}:
+        style = written(sample.values)
+        if style is not None and written(known) == style:
+            return Guess(f"number({style})", "its values are numbers written so")
+        ways = [] if target else several(known)
+        if ways:
+            shown = f"its dates are written in {len(ways)} ways, like {ways[0]!r} and {ways[1]!r}: write them alike"
+            return Guess(None, shown)
     if not target and best in {"category", "text"} and _names_rows(known, different):
         return Guess(None, f"it is an identifier: its {len(known)} values are all different names, like {known[0]!r}")
     return Guess(best, _why(best, column, different))

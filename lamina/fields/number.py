@@ -11,14 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from lamina.core.errors import DataError
+from lamina.core.errors import DataError, SettingError
 from lamina.core.protocols import Column
 from lamina.fields._places import MISSING, of, rows, values_at
 
-__all__ = ["Number", "parse"]
+__all__ = ["Number", "parse", "written"]
 
 ABSENT = frozenset(word.lower() for word in MISSING) | {"none", "?"}  # a column of numbers has no other use for them
-TOLERATED = 0.05  # share of values that may be no numbers before a column is refused
+GROUPS = ("", ",", ".", " ", "'")
+_WORDS = {" ": "space"}
+TOLERATED = 0.05  # share of values that may be no numbers in a column that is guessed to hold numbers
+REFUSED = 0.1  # and in any part of it, such as the training rows, that is then read
 
 
 class Number:
@@ -26,14 +29,20 @@ class Number:
 
     Args:
         decimal: the sign between units and tenths, "." or ",".
+        thousands: the sign between groups of three digits: one of , . ' or space; none where there is none.
 
     Encoded: {"numbers": (n, 1 or 2) float32}; as a target (n,) float32 of mean 0 and deviation 1 in training.
     """
 
     kinds = ("numbers",)
 
-    def __init__(self, name: str, *, decimal: str = "."):
-        self.name, self.decimal = name, decimal
+    def __init__(self, name: str, *, decimal: str = ".", thousands: str = ""):
+        thousands = {word: sign for sign, word in _WORDS.items()}.get(thousands, thousands)
+        if decimal not in (".", ",") or thousands not in GROUPS or decimal == thousands:
+            raise SettingError(
+                f"decimal is . or , and thousands another of , . ' or space; {decimal!r} and {thousands!r} came."
+            )
+        self.name, self.decimal, self.thousands = name, decimal, thousands
         self.median, self.factor, self.mean, self.deviation = 0.0, 1.0, 0.0, 1.0
         self.low, self.high = 0.0, 0.0
         self.gaps = False  # the training rows had missing values
@@ -42,8 +51,8 @@ class Number:
     @classmethod
     def guess(cls, column: Column) -> float:
         values, absent, bad = parse(column.values)
-        there = len(values) - int(absent.sum())
-        if not there or bad.sum() > TOLERATED * there:
+        there = len(values) - int((absent & ~bad).sum())
+        if there == bad.sum() or bad.sum() > TOLERATED * there:
             return 0.0
         return 0.9 if not bad.any() else 0.7
 
@@ -119,7 +128,7 @@ class Number:
 
     def check(self, column: Column) -> list[str]:
         """What a careful reader would remark on, a sentence each."""
-        values, absent, bad = parse(column.values, self.decimal)
+        values, absent, bad = parse(column.values, self.decimal, self.thousands)
         found, total = [], len(values)
         wrong, infinite = np.flatnonzero(bad), np.flatnonzero(absent & np.isinf(values))
         if len(wrong):
@@ -131,19 +140,28 @@ class Number:
         gaps = int(absent.sum()) - len(wrong) - len(infinite)
         if gaps:
             found.append(f"{of(column)}: {gaps} of {total} values are missing.")
+        if self.decimal == "," or self.thousands:
+            found += self._signs(column, values, absent)
         known = values[~absent]
         if len(known) > 1 and (known == known[0]).all():
             found.append(f"{of(column)} is constant ({known[0]:g}), so it tells nothing.")
         return found
 
-    def _values(self, column: Column, tolerated: float = TOLERATED) -> tuple[np.ndarray, np.ndarray]:
-        values, absent, bad = parse(column.values, self.decimal)
+    def _signs(self, column: Column, values: np.ndarray, absent: np.ndarray) -> list[str]:
+        """How a number with a sign was read, for whoever meant it otherwise."""
+        for i in np.flatnonzero(~absent).tolist():
+            if any(sign in str(column.values[i]) for sign in (self.decimal, self.thousands) if sign not in ("", ".")):
+                return [f'{of(column)}: "{column.values[i]}" is read as {values[i]:.15g} (decimal, thousands).']
+        return []
+
+    def _values(self, column: Column, tolerated: float = REFUSED) -> tuple[np.ndarray, np.ndarray]:
+        values, absent, bad = parse(column.values, self.decimal, self.thousands)
         if bad.sum() > tolerated * len(values):
             where = np.flatnonzero(bad)
-            comma = self.decimal == "." and parse([column.values[i] for i in where[:50]], ",")[2].sum() == 0
+            style = None if self.decimal == "," or self.thousands else written([column.values[i] for i in where[:50]])
             remedy = "Mend them, or read the column as category"
-            if comma:
-                remedy = "Here a comma seems to stand for the point: set decimal to ','"
+            if style is not None:
+                remedy = f"They seem to be written as number({style}): say so with --set data.types"
             raise DataError(
                 f"{of(column)} should hold numbers, but {len(where)} of {len(values)} values are none: "
                 f"{values_at(column.values, where)} ({rows(column, where)}). {remedy}."
@@ -151,12 +169,30 @@ class Number:
         return values, absent
 
 
-def parse(values: Sequence[Any], decimal: str = ".") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def written(values: Sequence[Any]) -> str | None:
+    """The arguments of `Number` that (nearly) all of these texts are numbers under, such as 'decimal=,'.
+
+    None for plain numbers and for what is none. "1,234" alone may mean either: groups of thousands are taken.
+    """
+    texts = [v for v in values if isinstance(v, str) and v.strip().lower() not in ABSENT]
+    if not texts or len(texts) < len([v for v in values if v is not None]):
+        return None
+    for decimal, thousands in ((".", ","), (",", ""), (",", "."), (".", " "), (",", " "), (".", "'")):
+        signs = [sign for sign in (decimal, thousands) if sign not in ("", ".")] or [thousands]
+        if sum(any(sign in text for sign in signs) for text in texts) < 0.2 * len(texts):
+            continue
+        if parse(texts, decimal, thousands)[2].sum() <= TOLERATED * len(texts):
+            said = [f"decimal={decimal}"] if decimal == "," else []
+            return ";".join(said + ([f"thousands={_WORDS.get(thousands, thousands)}"] if thousands else []))
+    return None
+
+
+def parse(values: Sequence[Any], decimal: str = ".", thousands: str = "") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(numbers float64, absent, bad): absent where missing, infinite or bad; bad where something else stood there."""
     if isinstance(values, np.ndarray) and values.dtype.kind in "iufb" and values.ndim == 1:
         numbers = values.astype(np.float64)
         return numbers, ~np.isfinite(numbers), np.zeros(len(numbers), bool)
-    if decimal == "." and len(values):
+    if decimal == "." and not thousands and len(values):
         try:
             if "_" not in "".join(values):  # Python reads 1_000, which elsewhere is a code
                 numbers = np.array(values, dtype=np.float64)
@@ -169,7 +205,7 @@ def parse(values: Sequence[Any], decimal: str = ".") -> tuple[np.ndarray, np.nda
         numbers = np.full(len(values), np.nan)
         absent = np.array([v is None for v in values], bool)
         return numbers, np.ones(len(values), bool), ~absent
-    known = {value: _number(value, decimal) for value in different}
+    known = {value: _number(value, decimal, thousands) for value in different}
     wrong = [value for value, number in known.items() if number is None]
     bad = np.zeros(len(values), bool)
     if wrong:
@@ -181,12 +217,12 @@ def parse(values: Sequence[Any], decimal: str = ".") -> tuple[np.ndarray, np.nda
     return numbers, ~np.isfinite(numbers), bad
 
 
-def _number(value: Any, decimal: str) -> float | None:
+def _number(value: Any, decimal: str, thousands: str) -> float | None:
     """A float, NaN where missing, None where it is something else."""
     if isinstance(value, str):
         try:
-            if decimal == ",":
-                return float("x" if "." in value else value.replace(",", "."))
+            if thousands or decimal == ",":
+                return float(_plain(value.strip(), decimal, thousands))
             if "_" not in value:
                 return float(value)
         except ValueError:
@@ -198,3 +234,19 @@ def _number(value: Any, decimal: str) -> float | None:
         return float(value)
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def _plain(text: str, decimal: str, thousands: str) -> str:
+    """The text with a point and without groups, 'x' where the groups are none of three digits."""
+    if thousands and thousands in text:
+        whole, point, rest = text.partition(decimal)
+        first, *groups = whole.replace("\N{NO-BREAK SPACE}", " ").split(thousands)
+        lead = first.lstrip("+-")
+        if not 1 <= len(lead) <= 3 or not lead.isdecimal() or lead[0] == "0":
+            return "x"
+        if not all(len(group) == 3 and group.isdecimal() for group in groups):
+            return "x"
+        text = first + "".join(groups) + point + rest
+    if "_" in text or (decimal == "," and "." in text):
+        return "x"
+    return text.replace(",", ".") if decimal == "," else text

@@ -30,7 +30,8 @@ class Control:
     def __init__(self, target: str, field: Any, *, episodes: int = 100):
         if not getattr(field, "actions", 0):
             raise SettingError(
-                f"control chooses among separate actions so far; {target!r} takes vectors of {len(field.low)} numbers."
+                f"control chooses among separate actions so far; {target!r} takes vectors of {len(field.low)} numbers. "
+                "Take an environment with separate actions, such as gym:CartPole-v1, or wrap this one so."
             )
         self.target, self.field, self.episodes = target, field, episodes
 

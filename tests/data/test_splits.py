@@ -145,11 +145,11 @@ def test_refusals_say_what_came_and_what_to_do():
         split(2)
     with pytest.raises(DataError, match=r"2 distinct groups, too few for 3 parts that share none"):
         split(4, groups=["a", "a", "b", "b"])
-    with pytest.raises(DataError, match=r"The split column holds 'tset' \(row 2\), rows counted from 0. Its words are"):
+    with pytest.raises(DataError, match=r"The split column holds 'tset' \(row 2, counted from 0\). Its words are"):
         split(4, given=["train", "test", "tset", "tset"])
     with pytest.raises(DataError, match=r"gives 2 train, 0 valid, 0 test rows. Mark some rows 'train' and some 'test'"):
         split(2, given=["train", "train"])
-    with pytest.raises(DataError, match=r"1 rows have no time \(first: row 1, counted from 0\)"):
+    with pytest.raises(DataError, match=r"1 of \d rows have no time \(first: row 1, counted from 0\)"):
         split(4, time=[1.0, np.nan, 2.0, 3.0])
     with pytest.raises(DataError, match=r"The time column mixes int, str, which have no order"):
         split(3, time=[1, "monday", 3])

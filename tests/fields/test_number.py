@@ -99,7 +99,7 @@ def test_what_only_looks_like_a_number_is_none(word):
 def test_a_comma_may_stand_for_the_point():
     field, column = fitted(["1,5", "2", "-3,25"], decimal=",")
     np.testing.assert_allclose(field.decode(field.encode_target(column)), [1.5, 2, -3.25], rtol=1e-6)
-    with pytest.raises(DataError, match="a comma seems to stand for the point: set decimal to ','"):
+    with pytest.raises(DataError, match=r"They seem to be written as number\(decimal=,\): say so"):
         fitted(["1,5", "2,5"])
 
 

@@ -75,12 +75,27 @@ def _by_folder(root: Path, files: list[Path], least: int) -> Table:
         _check(root, names, [p[0] for p in parts] if split else None, least)
         columns["label"] = names
         notes.append(f"{len(set(names))} classes, a folder each: {some(sorted(set(names)))}")
+        notes += _without(root, {f.parent for f in files})
     else:
         notes.append(f"{len(files)} pictures without labels")
     if split:
         columns["split"] = [SPLITS[p[0].lower()] for p in parts]
         notes.append(f"splits are the folders {', '.join(sorted(tops))}")
     return _table(root, columns, notes)
+
+
+def _without(root: Path, used: set[Path]) -> list[str]:
+    """What a class folder that is empty, or files that are no pictures, might mean: said, and passed over."""
+    notes = []
+    inside = [Path(folder) for folder, folders, _ in os.walk(root) if not folders]
+    empty = [f.relative_to(root).as_posix() for f in inside if f not in used and f != root and "/." not in f"/{f}"]
+    if empty:
+        notes.append(f"{some(sorted(empty))} hold{'s' * (len(empty) == 1)} no picture, which makes no class")
+    others = [f.name for f in _walk(root) if f.suffix.lower() not in SUFFIXES]
+    if others:
+        files = "file is no picture and is" if len(others) == 1 else "files are no pictures and are"
+        notes.append(f"{len(others)} {files} passed over: {some(sorted(set(others)))}")
+    return notes
 
 
 def _check(root: Path, names: list[str], splits: list[str] | None, least: int) -> None:

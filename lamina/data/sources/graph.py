@@ -83,7 +83,8 @@ def read(path: Any, *, edges: str | Path | None = None, encoding: str = "utf-8")
     notes = [*nodes.notes, f"nodes are told apart by {first.name!r}, the first column of {nodes_file.name}"]
     made = GraphTable(columns, nodes.rows, str(path), nodes.first_row, list(nodes.skipped), notes, ids=ids)
     made.edges, counted = _edges(edges_file, encoding, at, nodes_file)
-    made.notes += counted
+    lone = nodes.rows - len(np.unique(made.edges))
+    made.notes += [*counted, *([f"{lone:,} nodes have no edge"] if lone else [])]
     return made
 
 
