@@ -1,6 +1,6 @@
 """The command line: parses and prints. Everything it does is a public function of `lamina`."""
 
-import json
+import errno
 import math
 import os
 import shutil
@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from lamina.core import display
+
 _ALL = "--help" in sys.argv and "all" in sys.argv[sys.argv.index("--help") :]
 app = typer.Typer(
     name="lamina",
@@ -18,10 +20,13 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+# A path that the system refuses is the user's to mend, wherever it was met.
+_OF_THE_MACHINE = {errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP, errno.ENOTDIR,
+                   errno.EISDIR, errno.ENOENT, errno.ENXIO, errno.EIO}  # fmt: skip
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting: room.argument=value.")]
 Source = Annotated[
-    str | None, typer.Argument(metavar="SOURCE", help="A file, a folder, a built-in such as digits, gym:ID.")
+    str | None, typer.Argument(metavar="SOURCE", help="A file, a folder, a built-in such as digits, gym:ID, hf:NAME.")
 ]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder; see lamina runs.")]
 Target = Annotated[str | None, typer.Option(metavar="COLUMN", help="Column(s) to learn, parted by commas.")]
@@ -38,7 +43,7 @@ def _rare(*names: str, metavar: str, help: str) -> Any:
 
 def _out(value: Any, as_json: bool, words: Any) -> None:
     if as_json:
-        typer.echo(json.dumps(_plain(value), ensure_ascii=False, allow_nan=False))
+        typer.echo(display.as_json(_plain(value)))
     else:
         words(value)
 
@@ -66,7 +71,7 @@ def fit(
     budget: Annotated[str | None, typer.Option(metavar="HOW_LONG", help="10m, 20epochs or 5000steps.")] = None,
     valid: Annotated[str | None, typer.Option(metavar="SOURCE", help="Your own validation data.")] = None,
     test: Annotated[str | None, typer.Option(metavar="SOURCE", help="Your own test data.")] = None,
-    weights: Annotated[str | None, typer.Option(metavar="FILE|RUN", help="Weights to start from.")] = None,
+    weights: Annotated[str | None, typer.Option(metavar="FILE|RUN", help="Weights to start from; or hf:NAME.")] = None,
     set: Sets = None,
     out: Annotated[str | None, typer.Option(metavar="FOLDER", help="The run's folder.")] = None,
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with a run.")] = None,
@@ -207,7 +212,7 @@ def _rows(rows: list[dict[str, Any]]) -> None:
         if row.get("variants"):
             lines.append(" " * wide + "also " + ", ".join(row["variants"]))
         for line in lines:
-            typer.echo(textwrap.fill(line, max(wide + 20, across), subsequent_indent=" " * wide))
+            typer.echo(textwrap.fill(display.shown(line), max(wide + 20, across), subsequent_indent=" " * wide))
 
 
 for _name, _about in (
@@ -229,11 +234,12 @@ def runs(
     def words(found: dict[str, Any]) -> None:
         rows = found["runs"]
         if not rows:
-            typer.echo(f"No runs in {folder}. Make one: lamina fit digits")
+            typer.echo(f"No runs in {display.shown(folder)}. Make one: lamina fit digits")
         cells = []
         for row in rows:
             figure = f"{row['metric']} {row['value']:.4g}" if row.get("value") is not None else ""
-            cells.append([row["run"], row["status"], row.get("task", ""), row.get("model", ""), figure])
+            parts = row["run"], row["status"], row.get("task", ""), row.get("model", ""), figure
+            cells.append([display.shown(part, 200) for part in parts])
         wide = [max(len(line[i]) for line in cells) for i in range(5)] if cells else []
         for line in cells:
             typer.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(line, wide, strict=True)).rstrip())
@@ -284,7 +290,11 @@ def _failed(error: Exception) -> int:
     if hasattr(error, "format_message"):  # a wrong option, by click's own error
         context = getattr(error, "ctx", None)
         verb = f"lamina {context.info_name}" if context is not None and context.parent is not None else "lamina"
-        typer.echo(f"lamina: {error.format_message()}\nTry: {verb} --help", err=True)
+        typer.echo(f"lamina: {display.shown(error.format_message())}\nTry: {verb} --help", err=True)
+        return 2
+    if isinstance(error, OSError) and error.filename is not None and error.errno in _OF_THE_MACHINE:
+        what = f"{display.shown(error.filename, 200)}: {error.strerror}"
+        typer.echo(f"lamina: {what}. Name another path, or mend what refuses this one.", err=True)
         return 2
     import traceback
 

@@ -9,18 +9,25 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lamina.core import display
 from lamina.verbs.run import Run
 
 __all__ = ["columns", "differences", "finished", "layers", "metrics", "number", "trials"]
 
-out = Console(highlight=False, width=None if sys.stdout.isatty() else 240)  # a file has no edge to wrap at
-err = Console(stderr=True, highlight=False)
+# a file has no edge to wrap at; nothing is markup: names may hold brackets
+out = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 240)
+err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 _ROWS = 40  # answers that a terminal shows
 # Figures that say little that the others do not; `evaluate` shows them all.
 _BORING = {
     "top5", "f1_weighted", "mcc", "brier", "average_precision", "calibration_error", "balanced_accuracy",
     "median_error", "mape", "spearman",
 }  # fmt: skip
+
+
+def _text(value: Any, style: str = "") -> Text:
+    """Text that cannot steer the terminal; our own line breaks stay."""
+    return Text("\n".join(display.shown(line) for line in str(value).split("\n")), style=style)
 
 
 def finished(run: Run) -> None:
@@ -35,22 +42,22 @@ def finished(run: Run) -> None:
     title = f"{about['task']['name']}{' of ' + of if of else ''}, {about['split']} split"
     headings = ["", about["model"]["name"], "95 % interval", *baselines]
     for i, heading in enumerate(headings):
-        table.add_column(Text(heading), justify="right" if i else "left", no_wrap=True)
+        table.add_column(_text(heading), justify="right" if i else "left", no_wrap=True)
     for name, value in shown.items():
         mark = " *" if name == about["metric"] and len(shown) > 1 else ""
         row = [name + mark, _figure(value), _interval(value), *(_figure(one.get(name)) for one in baselines.values())]
-        table.add_row(*(Text(cell) for cell in row))
-    out.print(Text(title, style="bold"))
+        table.add_row(*(_text(cell) for cell in row))
+    out.print(_text(title, style="bold"))
     out.print(table)
     for line in _verdict(about):
         out.print(line, soft_wrap=not out.is_terminal)
     folder = run.folder
     again = " ".join(["lamina predict", _quoted(folder), _quoted(about["source"])])
-    out.print(Text(f"\nrun   {folder}   ({about['steps']:,} steps, {about['seconds']:.0f} s)"), soft_wrap=True)
+    out.print(_text(f"\nrun   {folder}   ({about['steps']:,} steps, {about['seconds']:.0f} s)"), soft_wrap=True)
     why = f"   (and {', '.join(hidden[:3])}{', …' if len(hidden) > 3 else ''})" if hidden else ""
-    out.print(Text(f"next  lamina evaluate {_quoted(folder)}{why}"), soft_wrap=True)
+    out.print(_text(f"next  lamina evaluate {_quoted(folder)}{why}"), soft_wrap=True)
     for line in ([] if about["source"].startswith("<") else [again]) + [f"lamina show {_quoted(folder)}"]:
-        out.print(Text(f"      {line}"), soft_wrap=True)
+        out.print(_text(f"      {line}"), soft_wrap=True)
 
 
 def _quoted(word: Any) -> str:
@@ -113,30 +120,30 @@ def metrics(values: dict[str, dict[str, Any]]) -> None:
     for i, heading in enumerate(("metric", "value", "95 % interval", "samples")):
         table.add_column(heading, justify="right" if i else "left", no_wrap=True)
     for name, value in values.items():
-        table.add_row(Text(name), _figure(value), _interval(value), f"{value['count']:,}")
+        table.add_row(_text(name), _figure(value), _interval(value), f"{value['count']:,}")
     out.print(table)
 
 
 def columns(values: dict[str, list[Any]], written: str | None) -> None:
     """Answers as a table on a terminal, as CSV into a pipe, or where they were written."""
     if written:
-        out.print(Text(f"{len(next(iter(values.values()), [])):,} answers in {written}"), soft_wrap=True)
+        out.print(_text(f"{len(next(iter(values.values()), [])):,} answers in {written}"), soft_wrap=True)
         return
     if list(values) == ["text"]:
         for text in values["text"]:
-            out.print(Text(str(text)), soft_wrap=True)
+            out.print(_text(str(text)), soft_wrap=True)
         return
     rows = list(zip(*values.values(), strict=True))
     if not out.is_terminal:
         writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerows([list(values), *rows])
+        writer.writerows([display.harmless(cell) for cell in row] for row in [list(values), *rows])
         return
     table = _table()
     for name, held in values.items():
         numbers = all(isinstance(v, int | float) for v in held)
-        table.add_column(Text(name), justify="right" if numbers else "left")
+        table.add_column(_text(name), justify="right" if numbers else "left")
     for row in rows[:_ROWS]:
-        table.add_row(*(Text(number(v)) for v in row))
+        table.add_row(*(_text(number(v)) for v in row))
     out.print(table)
     if len(rows) > _ROWS:
         err.print(f"… and {len(rows) - _ROWS:,} more; all of them: --out FILE.csv")
@@ -144,9 +151,9 @@ def columns(values: dict[str, list[Any]], written: str | None) -> None:
 
 def layers(shown: dict[str, Any]) -> None:
     """A network's layers; or a page of documentation."""
-    out.print(Text(f"{shown['name']}: {shown['about']}"), soft_wrap=not out.is_terminal)
+    out.print(_text(f"{shown['name']}: {shown['about']}"), soft_wrap=not out.is_terminal)
     for name, usual in (shown.get("settings") or {}).items():
-        out.print(Text(f"  {name} = {usual}"), soft_wrap=True)
+        out.print(_text(f"  {name} = {usual}"), soft_wrap=True)
     rows = shown.get("layers")
     if not rows:
         return
@@ -155,7 +162,7 @@ def layers(shown: dict[str, Any]) -> None:
     for name in names:
         table.add_column(name, justify="left" if name in ("name", "kind") else "right", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(_cell(name, row[name])) for name in names))
+        table.add_row(*(_text(_cell(name, row[name])) for name in names))
     out.print(table)
     field = shown.get("receptive_field")
     seen = f", receptive field {_cell('receptive', field)}" if field else ""
@@ -180,14 +187,14 @@ def differences(found: dict[str, Any]) -> None:
     """A column a run: what differs, then the metrics."""
     table = _table()
     for name in ("", *found["runs"]):
-        table.add_column(Text(name))
+        table.add_column(_text(name))
     for what, values in found["differ"].items():
-        table.add_row(Text(what), *(Text("–" if v is None else str(v)) for v in values))
+        table.add_row(_text(what), *(_text("–" if v is None else str(v)) for v in values))
     table.add_row()
     for name, values in found["metrics"].items():
         marks = [" ≠" if apart else "" for apart in found["apart"][name]]
         cells = [f"{_figure(v)}  {_interval(v) if v else ''}{m}" for v, m in zip(values, marks, strict=True)]
-        table.add_row(Text(name), *(Text(cell) for cell in cells))
+        table.add_row(_text(name), *(_text(cell) for cell in cells))
     out.print(table)
     if any(any(marks) for marks in found["apart"].values()):
         out.print("≠: the 95 % interval does not meet the first run's")
@@ -197,12 +204,12 @@ def trials(found: dict[str, Any]) -> None:
     """The trials of a study, best first."""
     table = _table()
     for i, name in enumerate(("trial", found["metric"], *found["keys"])):
-        table.add_column(Text(str(name)), justify="right" if i < 2 else "left")
+        table.add_column(_text(str(name)), justify="right" if i < 2 else "left")
     for row in found["trials"][:20]:
         cells = [str(row["trial"]), number(row["value"]), *(number(row["set"].get(k)) for k in found["keys"])]
-        table.add_row(*(Text(cell) for cell in cells))
+        table.add_row(*(_text(cell) for cell in cells))
     out.print(table)
     for row in found["trials"]:
         if row.get("error"):
-            err.print(Text(f"trial {row['trial']} failed: {row['error']}"), soft_wrap=True)
-    out.print(Text(f"study {found['folder']}\nbest  {found['command']}"), soft_wrap=True)
+            err.print(_text(f"trial {row['trial']} failed: {row['error']}"), soft_wrap=True)
+    out.print(_text(f"study {found['folder']}\nbest  {found['command']}"), soft_wrap=True)

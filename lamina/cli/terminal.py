@@ -14,14 +14,16 @@ from rich.console import Console
 from rich.text import Text
 
 from lamina.cli.tables import number
+from lamina.core.display import shown
 from lamina.core.errors import DataError, LaminaError, SettingError
 from lamina.verbs.fit import Fitting
 from lamina.verbs.run import Run
 
 __all__ = ["failed", "fitted", "say", "standard_input", "tried", "typed"]
 
-err = Console(stderr=True, highlight=False)
+err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 _EVERY_S = 5.0  # a line, where standard error is no terminal
+_PIECE, _INPUT = 1 << 20, 1 << 30  # bytes of standard input: at once, and at most
 _HELD = "\u2007"  # a space that lines are not cut at
 
 
@@ -32,9 +34,7 @@ def fitted(source: str | None, asked: dict[str, Any]) -> Run:
     """Fit with notes, a progress line, and signals that save before they end."""
     fitting = Fitting(source, **asked)
     if fitting.done:
-        err.print(
-            f"{fitting.folder} is finished. For more training: lamina fit --resume {fitting.folder} --budget MORE"
-        )
+        say(f"{fitting.folder} is finished. For more training: lamina fit --resume {fitting.folder} --budget MORE")
         return fitting.run
     parts = fitting.parts
     for note in parts.notes:
@@ -53,6 +53,7 @@ def fitted(source: str | None, asked: dict[str, Any]) -> Run:
 
 def say(note: str, style: str = "dim") -> None:
     """A note on standard error; on a terminal wrapped between words, never inside an option and its value."""
+    note = shown(note)
     if not err.is_terminal:
         err.print(Text(f"  {note}"), soft_wrap=True)
         return
@@ -113,7 +114,7 @@ class _Progress:
             self._loss,
             self._metric,
         ]
-        line = "  ".join(part for part in parts if part)
+        line = shown("  ".join(part for part in parts if part))
         if self._live:
             err.file.write("\r\x1b[2K" + line[: err.width - 1])
             err.file.flush()
@@ -136,7 +137,7 @@ def tried(rows: list[dict[str, Any]]) -> None:
     ended = f"failed: {latest['error']}" if latest.get("error") else number(latest["value"])
     best = f"  (best {number(rows[0]['value'])} of trial {rows[0]['trial']})" if rows[0]["value"] is not None else ""
     how = "  ".join(f"{k}={v}" for k, v in latest["set"].items())
-    err.print(Text(f"  trial {latest['trial']}  {ended}  {how}{best}"), soft_wrap=True)
+    err.print(Text(shown(f"  trial {latest['trial']}  {ended}  {how}{best}")), soft_wrap=True)
 
 
 # ------------------------------------------------------------------------------------------------- input and errors
@@ -161,21 +162,28 @@ def standard_input(source: str | None) -> Iterator[str | None]:
     if source != "-":
         yield source
         return
-    data = sys.stdin.buffer.read()
-    if not data.strip():
+    piece = sys.stdin.buffer.read(_PIECE)
+    if not piece.strip():
         raise DataError("Standard input is empty, where a table (CSV, or JSON lines) was expected.")
     with tempfile.TemporaryDirectory(prefix="lamina-") as folder:
-        path = Path(folder, "standard-input" + (".jsonl" if data.lstrip()[:1] == b"{" else ".csv"))
-        path.write_bytes(data)
+        path = Path(folder, "standard-input" + (".jsonl" if piece.lstrip()[:1] == b"{" else ".csv"))
+        with path.open("wb") as file:
+            while piece:
+                file.write(piece)
+                if b"\0" in piece or file.tell() > _INPUT:  # no table, or no end: the reader says it
+                    break
+                piece = sys.stdin.buffer.read(_PIECE)
+            if file.tell() > _INPUT:
+                raise DataError(f"Standard input goes on after {_INPUT:,} bytes. Write it to a file, and name that.")
         yield str(path)
 
 
 def failed(error: LaminaError) -> int:
     """One message, and the exit status that goes with it."""
     reason = getattr(error, "reason", None)
-    err.print(Text(f"lamina: {error}"), soft_wrap=True)
+    err.print(Text(shown(f"lamina: {error}")), soft_wrap=True)
     if reason:
         again = getattr(error, "again", f"lamina fit --resume {getattr(error, 'folder', 'RUN')}")
-        err.print(Text(f"Go on with: {again}"), soft_wrap=True)
+        err.print(Text(shown(f"Go on with: {again}")), soft_wrap=True)
         return 143 if reason == "SIGTERM" else 130
     return error.status

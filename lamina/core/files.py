@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -12,7 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lamina.core.errors import RunError, TrainingError
+from lamina.core.display import as_json, shown
+from lamina.core.errors import RunError, SettingError, TrainingError
+from lamina.core.untrusted import contents, document
 
 __all__ = [
     "Lock",
@@ -67,7 +68,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """`write_bytes` for a JSON document; NaN and infinities are refused, as JSON has none."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, as_json(value, indent=1) + "\n")
 
 
 @contextlib.contextmanager
@@ -111,21 +112,21 @@ _SEAL = re.compile(rb',\n "seal": "([0-9a-f]{64})"\n}\n\Z')
 
 def write_sealed(path: Path, value: dict[str, Any]) -> None:
     """`write_json` for an object, with the SHA-256 of all that stands before it as its last entry, `seal`."""
-    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False).removesuffix("\n}").encode()
+    text = as_json(value, indent=1).removesuffix("\n}").encode()
     seal = hashlib.sha256(text).hexdigest()
     write_bytes(path, text + f',\n "seal": "{seal}"\n}}\n'.encode())
 
 
-def read_sealed(path: Path) -> dict[str, Any]:
-    """What `write_sealed` wrote. Raises: RunError if a byte of it is not as it was written."""
-    data = path.read_bytes()
+def read_sealed(path: Path, shape: Any = dict, most: int = 8 << 20) -> dict[str, Any]:
+    """What `write_sealed` wrote, of a shape as in `untrusted.fits`. Raises: RunError if a byte is not as written."""
+    data = contents(path, most)
     found = _SEAL.search(data)
     if not found or hashlib.sha256(data[: found.start()]).hexdigest().encode() != found[1]:
         raise RunError(
             f"{path} is damaged: its bytes do not give the SHA-256 that its last line, the seal, states. "
             "Restore it from a copy, or fit anew."
         )
-    value = json.loads(data)
+    value = document(path, shape, data=data)
     value.pop("seal")
     return value
 
@@ -140,6 +141,9 @@ def told(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         where = error.filename or folder
+        if error.errno == errno.ENAMETOOLONG:
+            raise SettingError(f"{shown(where, 200)}: the system takes no path of {len(str(where)):,} characters. Name "
+                               "a shorter one.") from None  # fmt: skip
         what = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror or str(error)
         raise TrainingError(
             f"Writing {where} failed: {what}. What was saved before is whole. Mend that, then go on with: "
@@ -159,6 +163,8 @@ class Lock:
     def __init__(self, path: Path):
         self._path, self._mine = path.resolve(), False
         with told(path.parent):
+            if path.is_symlink():
+                raise RunError(f"{path} is a link; nothing outside a run is written. Remove it.")
             self._file = open(path, "ab")  # noqa: SIM115 (held until `release`)
         try:
             if self._path in _held:  # the system's lock is the process's: it would be granted twice

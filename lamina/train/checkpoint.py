@@ -23,11 +23,13 @@ from torch import Tensor
 from lamina.core import trees
 from lamina.core.errors import RunError
 from lamina.core.files import digest, folder_in_place, sweep, write_bytes, write_text
+from lamina.core.untrusted import contents, document, plain, tensors
 
 __all__ = ["SCHEMA", "Snapshot", "clean", "latest", "load", "packed", "point", "pointed", "save", "snapshot", "write",
            "write_weights"]  # fmt: skip
 
 SCHEMA = 1
+_FILES = ("weights.safetensors", "state.safetensors", "meta.json")
 _NAME = re.compile(r"[0-9]{8,}-[0-9a-f]{8}")
 
 
@@ -89,16 +91,21 @@ def verify(path: Path) -> None:
     seal = path / "MANIFEST"
     if not path.is_dir():
         raise RunError(f"{path.parent / 'latest'} names {path.name}, and no such checkpoint is there. {_remedy(path)}")
-    data = seal.read_bytes() if seal.is_file() else b""
+    data = contents(seal, 1 << 20) if os.path.lexists(seal) else b""
     if not path.name.endswith(hashlib.sha256(data).hexdigest()[:8]):
         raise RunError(f"{seal} is missing or changed, so the checkpoint cannot be trusted. {_remedy(path)}")
-    for name, (size, sha) in json.loads(data).items():
-        file = path / name
+    listed = document(seal, {str: [(int, str)]}, data=data)
+    for name, one in [*listed.items(), *((file, []) for file in _FILES if file not in listed)]:
+        if [type(part) for part in one] != [int, str]:
+            raise RunError(f"{seal} does not state the size and SHA-256 of {name!r}. {_remedy(path)}")
+        (size, sha), file = one, path / name
         own = name.removeprefix("../../fields/")
         if own != os.path.basename(own) or own in ("", ".", ".."):
             raise RunError(f"{seal} names {name!r}, which lies outside the run: nothing there is read. {_remedy(path)}")
-        if not file.is_file():
+        if not plain(file) or file.is_symlink():
             raise RunError(f"{os.path.normpath(file)} is missing from the checkpoint. {_remedy(path)}")
+        if size > _memory():
+            raise RunError(f"{os.path.normpath(file)} has {size:,} bytes, more than this machine has memory for.")
         if file.stat().st_size != size or digest(file) != sha:
             raise RunError(
                 f"{os.path.normpath(file)} is not what was saved: its size or SHA-256 differ. {_remedy(path)}"
@@ -119,14 +126,26 @@ def _folders(store: Path) -> list[Path]:
 def load(path: Path) -> tuple[dict[str, Tensor], Any]:
     """The weights and the state of a checkpoint, checked first."""
     verify(path)
-    meta = json.loads((path / "meta.json").read_bytes())
+    meta = document(path / "meta.json", {"schema": int, "step": int, "tied": {str: str}, "state": object})
     if meta["schema"] > SCHEMA:
         raise RunError(f"The checkpoint {path} has schema {meta['schema']}; this version reads up to {SCHEMA}. Update.")
+    for file in ("weights.safetensors", "state.safetensors"):
+        tensors(path / file)  # the header, before anything is built of it
     # bytes, not a memory map: a file that is replaced under a map kills the process
     weights = safetensors.torch.load((path / "weights.safetensors").read_bytes())
-    tensors = safetensors.torch.load((path / "state.safetensors").read_bytes())
-    weights |= {name: weights[other] for name, other in meta["tied"].items()}
-    return weights, trees.join(meta["state"], tensors)
+    kept = safetensors.torch.load((path / "state.safetensors").read_bytes())
+    try:
+        weights |= {name: weights[other] for name, other in meta["tied"].items()}
+        return weights, trees.join(meta["state"], kept)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise RunError(
+            f"{path / 'meta.json'} names what the checkpoint does not hold ({error}). {_remedy(path)}"
+        ) from None
+
+
+def _memory() -> int:
+    """Bytes of memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 1 << 40
 
 
 def point(store: Path, name: str, path: Path) -> None:
@@ -136,10 +155,9 @@ def point(store: Path, name: str, path: Path) -> None:
 
 def pointed(store: Path, name: str) -> Path | None:
     """The checkpoint that a pointer file names, None where there is none. Raises: RunError if it holds no name."""
-    try:
-        text = (store / name).read_bytes().decode("ascii", "replace")
-    except FileNotFoundError:
+    if not os.path.lexists(store / name):
         return None
+    text = contents(store / name, 1 << 12).decode("ascii", "replace")
     if not text.endswith("\n") or not _NAME.fullmatch(text[:-1]):
         others = ", ".join(p.name for p in _folders(store)) or "none"
         raise RunError(

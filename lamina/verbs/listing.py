@@ -1,13 +1,18 @@
 """What there is: runs of a folder, and the shelves of models, tasks, methods and data sets. Imports no torch."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from lamina.core import names
 from lamina.core.errors import RunError
+from lamina.core.untrusted import document
 
 __all__ = ["datasets", "methods", "models", "runs", "tasks"]
+
+
+_NAMED = {"name": str}
+_ROW = {"source": str, "status": str, "made": str, "task": _NAMED, "model": _NAMED, "method": _NAMED,
+        "metric?": (str, None), "metrics?": ({str: {"value": (float, None)}}, None)}  # fmt: skip
 
 
 def _shelf(room: str) -> list[dict[str, Any]]:
@@ -43,15 +48,16 @@ def runs(folder: str | Path = "runs") -> list[dict[str, Any]]:
     if not Path(folder).is_dir() and str(folder) != "runs":
         raise RunError(f"There is no folder {folder}.")
     found = []
-    for path in sorted(Path(folder).glob("*/run.json"), key=lambda p: p.stat().st_mtime, reverse=True):
+    for path in sorted(Path(folder).glob("*/run.json"), key=lambda p: p.lstat().st_mtime, reverse=True):
         row: dict[str, Any] = {"run": str(path.parent)}
         try:
-            about = json.loads(path.read_text("utf-8"))
+            about = document(path, _ROW, 8 << 20)
+        except RunError:
+            row |= {"status": "damaged"}
+        else:
             metric = about.get("metric")
             row |= {k: about[k] for k in ("source", "status", "made")}
             row |= {k: about[k]["name"] for k in ("task", "model", "method")}
             row |= {"metric": metric, "value": ((about.get("metrics") or {}).get(metric) or {}).get("value")}
-        except (ValueError, KeyError, TypeError, AttributeError):
-            row |= {"status": "damaged"}
         found.append(row)
     return found

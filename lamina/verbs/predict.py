@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 
 from lamina.core import calls
+from lamina.core.display import as_json, harmless
 from lamina.core.errors import DataError, SettingError
 from lamina.core.files import write_bytes
 from lamina.core.seeds import generator
@@ -109,16 +109,5 @@ def _write(path: Path, columns: Mapping[str, list[Any]], raw: Mapping[str, Any],
         writer.writerows([harmless(value) for value in row] for row in rows)
         write_bytes(path, buffer.getvalue().encode())
     else:
-        lines = (json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False) for row in rows)
+        lines = (as_json(dict(zip(columns, row, strict=True))) for row in rows)
         write_bytes(path, "".join(f"{line}\n" for line in lines).encode())
-
-
-def harmless(value: Any) -> Any:
-    """Text that a spreadsheet would run as a formula, made text by a leading apostrophe; numbers stay numbers."""
-    if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return value
-    try:
-        float(value)
-    except ValueError:
-        return f"'{value}"
-    return value

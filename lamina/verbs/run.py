@@ -1,17 +1,39 @@
 """A run: the folder in which a training happened, and the verbs that work on it."""
 
-import json
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lamina.core.errors import RunError, did_you_mean
-from lamina.core.files import digest, read_sealed
+from lamina.core.display import shown
+from lamina.core.errors import RunError, UserError, did_you_mean
+from lamina.core.files import read_sealed
 from lamina.core.protocols import Field
+from lamina.core.untrusted import contents, document, fits, parsed, unlinked
 
 __all__ = ["SCHEMA", "Run", "open"]
 
 SCHEMA = 1
+_NUMBER: Any = (float, None)
+_FIGURES: dict[Any, Any] = {
+    str: {"value": _NUMBER, "low": _NUMBER, "high": _NUMBER, "count": int, "unit?": (str, None)}
+}
+_NAMED = {"name": str}
+SHAPE: dict[str, Any] = {
+    "schema": int, "status": str, "made": str, "source": str, "seed": int, "budget": str, "better": (str, None),
+    "asked": {
+        **dict.fromkeys(("task", "model", "method", "valid", "test", "budget", "device?"), (str, None)),
+        "target": (str, [str], None), "set": ([str], None), "seed": int, "loss?": (str, None), "metrics?": (str, None),
+    },
+    "task": _NAMED, "model": {**_NAMED, "parameters": int}, "method": _NAMED, "settings": {str: dict},
+    "data": {
+        "name": str, "fingerprint": str, "inputs": [str], "targets": [str], "weight": (str, None), "sizes": dict,
+        "splits": {str: int},
+    },
+    "plan": dict, "steps": int, "seconds": float, "split?": str, "metric?": (str, None), "metrics?": _FIGURES,
+    "baseline?": {str: _FIGURES}, "weights_sha256?": str, "fields_sha256?": str,
+    "best?": ({"metric?": str, "value?": _NUMBER}, None), "inferred": list, "findings?": list, "versions": dict,
+}  # fmt: skip
 
 
 class Run:
@@ -46,26 +68,35 @@ class Run:
     @property
     def history(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl."""
-        return [json.loads(line) for line in (self.folder / "metrics.jsonl").read_text("utf-8").splitlines()]
+        path = self.folder / "metrics.jsonl"
+        try:
+            return [parsed(line) for line in contents(path).decode("utf-8").splitlines()]
+        except ValueError as error:
+            raise RunError(f"{path} is damaged: {error}. Restore it from a copy.") from None
 
     def fields(self) -> dict[str, Field]:
         """The fitted fields, by column."""
         from lamina.core import names
 
         path = self.folder / "fields" / "fields.json"
-        try:
-            held = json.loads(path.read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise RunError(f"{path} is missing or damaged ({error}); without it this run cannot read data.") from error
+        data = contents(path)
         known = self.about.get("fields_sha256")
-        if known and digest(path) != known:
+        if known and hashlib.sha256(data).hexdigest() != known:
             raise RunError(
                 f"{path} is not what the run saved: its SHA-256 differs. Restore it from a copy, or fit anew."
             )
-        out = {}
-        for column, one in held.items():
+        out: dict[str, Field] = {}
+        for column, one in document(path, {str: {"field": str, "state": dict}}, data=data).items():
             made, _ = names.load("fields", one["field"], trusted=False)
-            out[column] = made.restore(column, one["state"])
+            try:
+                out[column] = made.restore(column, one["state"])
+            except UserError:
+                raise
+            except Exception as error:
+                raise RunError(
+                    f"{path} is damaged: the {one['field']} {shown(column, 80)!r} cannot be restored "
+                    f"({type(error).__name__}: {shown(error, 200)}). Restore it from a copy, or fit anew."
+                ) from error
         return out
 
     def evaluate(self, source: Any = None, **settings: Any) -> dict[str, Any]:
@@ -92,10 +123,12 @@ def _read(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         near = did_you_mean(folder.name, [p.name for p in folder.parent.iterdir()]) if folder.parent.is_dir() else ""
         raise RunError(f"{folder} is no run folder: it has no run.json.{near} `lamina runs` lists the runs here.")
-    about = read_sealed(path)
-    schema = about.get("schema", 0)
-    if schema > SCHEMA:
-        raise RunError(f"{path} has schema {schema}; this version of lamina reads up to {SCHEMA}. Update lamina.")
+    unlinked(folder)
+    about = read_sealed(path, {"schema": int})
+    if about["schema"] > SCHEMA:
+        raise RunError(f"{path} has schema {about['schema']}; this version of lamina reads up to {SCHEMA}. Update.")
+    if wrong := fits(about, SHAPE):
+        raise RunError(f"{path} is not what a run holds: {wrong}. Restore it from a copy, or fit anew.")
     return about
 
 

@@ -147,7 +147,7 @@ def test_standard_input_is_answered_in_the_shell(run, monkeypatch, capsys, text)
     monkeypatch.setattr(sys, "argv", ["lamina", "predict", "run", "-"])
     main()
     rows = list(csv.reader(io.StringIO(capsys.readouterr().out)))
-    assert rows[0] == ["y", "confidence"] and [row[0] for row in rows[1:]] == ["=cmd", "-1"]
+    assert rows[0] == ["y", "confidence"] and [row[0] for row in rows[1:]] == ["'=cmd", "-1"]
 
 
 def test_pictures_that_cannot_be_read_are_refused_by_name(workplace):
