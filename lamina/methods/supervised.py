@@ -92,7 +92,9 @@ class Supervised:
             policy = f"crop={max(1, round(problem.data.sizes()['size'] / 14))},cutout=0.25"
         augment = None if policy in ("none", "") else augmenting(policy, problem.task.sizes().get("classes", 1))
         model, task = problem.model, problem.task
-        judged_by: Callable[..., dict[str, Tensor]] = getattr(model, "loss", None) or task.loss
+        own = getattr(model, "loss", None)
+        judged_by: Callable[..., dict[str, Tensor]] = own or task.loss
+        count = None if own else getattr(task, "count", None)
 
         def loss(batch: Batch) -> dict[str, Tensor]:
             return judged_by(call(model, batch), batch)
@@ -106,7 +108,7 @@ class Supervised:
                 "supervised",
                 modules,
                 problem.feed(batch, augment=augment),
-                [Phase("loss", loss, model, Recipe(**settings))],
+                [Phase("loss", loss, model, Recipe(**settings), count=count)],
                 averages,
                 judged="average" if decay else "model",
             )

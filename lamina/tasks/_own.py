@@ -41,6 +41,8 @@ class Own:
         for name, g in [("loss", function), *self.metrics.items()]:
             if g is not None and not callable(g):
                 raise SettingError(f"{name} is a function (predicted, target), but {type(g).__name__} came.")
+        # what the loss is a mean over: one's own knows no weights of samples
+        self.count = getattr(task, "count", None) if function is None else lambda batch: len(batch[self._first])
         if select is not None:
             self.metric = select
             self.better = getattr(self.metrics[select], "better", "max")
@@ -55,6 +57,10 @@ class Own:
         """Target column -> its key in a batch."""
         parts = getattr(self._task, "parts", None)
         return {p.target: p.key for p in parts.values()} if parts else {self._task.target: self._task.key}
+
+    @property
+    def _first(self) -> str:
+        return next(iter(self.keys.values()))
 
     def loss(self, outputs: Any, batch: Batch) -> dict[str, Tensor]:
         """One's own loss, or the task's."""

@@ -52,8 +52,10 @@ class Classification:
         rare = len(self.names) == 2 and float(counts.min() / counts.sum()) < 0.2
         self.metric = ("auroc" if rare else "accuracy") if select == "auto" else sure(select, BETTER, "classification")
         options: dict[str, Any] = {"smoothing": smoothing} if smoothing else {}
+        self._by_class: Tensor | None = None  # what each class counts for in the loss's mean
         if balance:
             options["class_weight"] = counts.sum() / (len(counts) * counts.clamp(min=1))
+            self._by_class = options["class_weight"] if loss == "cross_entropy" else None
         self._loss = losses.create(loss, **options)
 
     @classmethod
@@ -93,6 +95,14 @@ class Classification:
             weight = weight.repeat_interleave(members) if weight is not None else None
             outputs = outputs.flatten(0, 1)
         return {"cross_entropy": self._loss(outputs, target, weight=weight)}
+
+    def count(self, batch: Batch) -> Any:
+        """What the loss is a mean over: samples, by their own weight and, where classes are balanced, their class's."""
+        target = batch[self.key]
+        weight = batch.get("sample_weight", torch.ones(len(target), device=target.device))
+        if self._by_class is not None and not target.is_floating_point():
+            weight = weight * self._by_class.to(target.device)[target]
+        return weight.sum()
 
     def predict(self, model: nn.Module, batch: Batch, rng: Any = None) -> dict[str, Tensor]:
         """Probabilities (batch, classes)."""

@@ -24,8 +24,9 @@ class Plan:
     accumulate: micro-batches an update is made of. compile: the losses, by torch.compile.
     evaluations: of the validation split over the run. patience: evaluations without a better one after which
     training stops, 0 for never. nonfinite: what a loss or gradient that is not finite does, after its update was
-    withheld: stop the training, or skip that update and say so. save_every: updates between checkpoints, beside those
-    at evaluations; 0 takes about a minute's worth.
+    withheld: stop the training; skip that update and say so; or go back to the last checkpoint, and on behind the
+    updates since, five times at most. save_every: updates between checkpoints, beside those at evaluations; 0 takes
+    about a minute's worth.
     """
 
     device: str = "auto"
@@ -51,7 +52,7 @@ class Plan:
         for name, allowed in (
             ("precision", {"auto", *PRECISIONS}),
             ("layout", {"auto", "channels_last", "contiguous"}),
-            ("nonfinite", {"stop", "skip"}),
+            ("nonfinite", {"stop", "skip", "back"}),
         ):
             if getattr(self, name) not in allowed:
                 raise SettingError(f"plan.{name} is one of {', '.join(sorted(allowed))}, not {getattr(self, name)!r}.")

@@ -3,7 +3,6 @@
 import contextlib
 import copy
 from collections.abc import Iterator, Mapping
-from functools import partial
 from typing import Any
 
 import torch
@@ -11,25 +10,25 @@ from torch import Tensor, nn
 
 from lamina.core.errors import RunError, SettingError, TrainingError
 from lamina.core.protocols import Phase, Stage
-from lamina.core.seeds import mix
 from lamina.nn import optimizers, schedules
 from lamina.train.accumulation import shares_of, summed
 from lamina.train.average import follow
-from lamina.train.guard import Guard, culprit, masks, refusal
+from lamina.train.draws import Draws
+from lamina.train.guard import Guard, masks
+from lamina.train.meter import Meter, unread
+from lamina.train.offence import NotFinite, Offence, spoilt_refusal
 from lamina.train.plan import Plan
 from lamina.train.restoring import load_module, load_optimizer
+from lamina.train.withheld import Withheld
 
 __all__ = ["Running"]
-
-_MASK = (1 << 64) - 1
-_ODD = 0x9E3779B97F4A7C15  # the golden ratio's bits: neighbouring steps get unrelated seeds
 
 
 class Running:
     """A stage, its step count, and the machinery around its phases.
 
     The random state of step s, phase p and micro-batch m depends on (seed, path, begin, s, p, m) alone; begin: the
-    updates made before this stage, so that a stage run twice (a federated client in each round) draws anew.
+    updates made before this stage.
     """
 
     def __init__(self, stage: Stage, path: tuple[str, ...], seed: int, begin: int, plan: Plan):
@@ -38,15 +37,12 @@ class Running:
         self.evaluate_every = self.log_every = 1
         self.deadline: float | None = None  # seconds of training at which it ends anyway: the clock's, not the seed's
         self.stale = 0  # evaluations since the best one
-        self.sums: dict[str, Tensor] = {}
-        self.counts: dict[str, int] = {}  # steps in `sums`, by name: a phase may rest on some
-        self.withheld: list[list[Any]] = []  # [step, phase] since the last log line
-        self._later: list[tuple[int, str, Tensor]] = []  # the same, where only the device knows yet
-        self._root, self._seed = seed, mix(seed, *path, begin)
+        self.meter = Meter()
+        self.withheld = Withheld(self)
         self._device = torch.device(plan.device)
-        self._generators = plan.generators()
+        self._draws = Draws(seed, path, begin, plan.generators())
         self._place()
-        self._guard = Guard(stage.modules, self._device)
+        self.guard = Guard(stage.modules, self._device)
         self._groups = [_parameters(phase) for phase in stage.phases]
         self.optimizers = [optimizers.create(phase.recipe, phase.parameters) for phase in stage.phases]
         self._masked = [masks(o, p) for o, p in zip(self.optimizers, stage.phases, strict=True)]
@@ -87,14 +83,14 @@ class Running:
 
     def advance(self) -> dict[str, Tensor]:
         """Make one step: every phase of it on the step's batch. Gives what each phase minimised, and its parts."""
-        self._randomness(0, 0)
-        batches = [self._move(batch) for batch in self.stage.feed.next(self.step, self.plan.accumulate)]
+        self._draws.seed(self.step, 0, 0)
+        batches = [self.move(batch) for batch in self.stage.feed.next(self.step, self.plan.accumulate)]
         losses: dict[str, Tensor] = {}
         for index, phase in enumerate(self.stage.phases):
             if self.step % phase.every == 0:
                 shown: dict[str, Tensor] = {}
                 if self._update(index, phase, batches, shown):
-                    self._add(shown)
+                    self.meter.add(shown)
                 losses |= shown
         for average in self.stage.averages:
             k, rest = divmod(self.step + 1, average.every)
@@ -104,20 +100,23 @@ class Running:
         self.step += 1
         return losses
 
-    def _add(self, shown: Mapping[str, Tensor]) -> None:
-        for name, value in shown.items():
-            kept = self.sums.get(name)
-            self.sums[name] = value.float().clone() if kept is None else kept.add_(value)
-            self.counts[name] = self.counts.get(name, 0) + 1
+    def pass_over(self) -> dict[str, Tensor]:
+        """Let a step's batch go by without an update: training went back behind it, and goes on after it."""
+        self._draws.seed(self.step, 0, 0)
+        self.stage.feed.next(self.step, self.plan.accumulate)
+        here = [phase.name for phase in self.stage.phases if self.step % phase.every == 0]
+        self.step += 1
+        self.withheld.passed(self.step, here)
+        return unread(here, self._device)
 
     def _update(self, index: int, phase: Phase, batches: list[Any], shown: dict[str, Tensor]) -> bool:
         """One phase of a step; False where its update was withheld."""
         optimizer, group = self.optimizers[index], self._groups[index]
         optimizer.zero_grad(set_to_none=True)
-        self._guard.remember()
+        self.guard.remember()
         shares = shares_of(phase, batches)
         for part, (batch, share) in enumerate(zip(batches, shares, strict=True)):
-            losses, total = self._loss(index, part, batch)
+            losses, total = self.loss(index, part, batch)
             (total if share is None else total * share).backward(inputs=group)
             for name, value in {phase.name: total, **{f"{phase.name}/{k}": v for k, v in losses.items()}}.items():
                 if name == phase.name or len(losses) > 1:
@@ -127,15 +126,17 @@ class Running:
         if not gradients:
             raise TrainingError(self._nothing(phase, losses))
         if self._masked[index]:
-            found = self._guard.flag(gradients, shown[phase.name])
+            found = self.guard.flag(gradients, shown[phase.name])
             optimizer.found_inf = found  # type: ignore[attr-defined]
-            self._guard.restore_where(found)
-            self._later.append((self.step, phase.name, found))
-        elif not self._guard.finite(gradients, shown[phase.name]):
-            self._withhold(index, phase, batches, shown)
+            self.guard.restore_where(found)
+            self.withheld.later(self.step, phase.name, found)
+        norm = nn.utils.get_total_norm(gradients) if phase.recipe.clip else None
+        if not self._masked[index] and not self.guard.finite(gradients, shown[phase.name], norm):
+            self.guard.restore()
+            self.withheld.now(index, phase, batches, shown)
             return False
-        if phase.recipe.clip:
-            nn.utils.clip_grad_norm_(group, phase.recipe.clip)
+        if norm is not None:
+            nn.utils.clip_grads_with_norm_(group, phase.recipe.clip, norm)
         if phase.recipe.l2:
             optimizers.add_l2(optimizer, phase.recipe.l2)
         self._rate(index, phase)
@@ -144,9 +145,11 @@ class Running:
             optimizers.shrink(optimizer, phase.recipe.l1)
         return True
 
-    def _loss(self, index: int, part: int, batch: Mapping[str, Tensor]) -> tuple[Mapping[str, Any], Tensor]:
+    def loss(
+        self, index: int, part: int, batch: Mapping[str, Tensor], *, step: int | None = None
+    ) -> tuple[Mapping[str, Any], Tensor]:
         """The losses of one micro-batch, and the sum of those that are minimised."""
-        self._randomness(index + 1, part)
+        self._draws.seed(self.step if step is None else step, index + 1, part)
         with self.plan.autocast():
             losses = self._losses[index](dict(batch))
         minimised = [v for v in losses.values() if v.requires_grad]
@@ -160,32 +163,22 @@ class Running:
             f"({', '.join(losses) or 'it returned none'}) depends on a parameter that it moves."
         )
 
-    def _withhold(self, index: int, phase: Phase, batches: list[Any], shown: Mapping[str, Tensor]) -> None:
-        """Leave this update out; where the plan says so, stop and say where the trouble came from."""
-        optimizer = self.optimizers[index]
-        self._guard.restore()
-        self.withheld.append([self.step + 1, phase.name])
-        if self.plan.nonfinite == "skip":
-            return
-        value, reasons = float(shown[phase.name]), [""]
-        for part, batch in enumerate(batches):
-            if value - value != 0 and not any(reasons):  # the loss itself, not only its gradient
-                reasons.append(culprit(self.stage.modules, batch, partial(self._loss, index, part, batch)))
-                self._guard.restore()
-        rate = optimizer.param_groups[0]["lr"]
-        settings = f"{self._before(phase)}lr {rate:.3g}, {self.plan.precision}"
-        where = f"step {self.step + 1} of {'/'.join(self.path)}"
-        raise TrainingError(refusal(phase, self.stage.modules, value, where, settings, "".join(reasons)))
+    def spoilt(self) -> list[str]:
+        """Weights, statistics and optimizers' memories that are no longer finite; waits for the device."""
+        return self.guard.spoilt(self.optimizers)
 
-    def _before(self, phase: Phase) -> str:
-        kept = self.sums.get(phase.name)
-        return "" if kept is None else f"before: {float(kept) / self.counts[phase.name]:.4g}; "
+    def sure(self) -> None:
+        """Raises: NotFinite, where they are not: a gradient may be finite and its square is not."""
+        if spoilt := self.spoilt():
+            offence = Offence(self.step, self.stage.phases[0].name, f"{spoilt[0]} is not finite any more.", [])
+            raise NotFinite(spoilt_refusal(spoilt, f"step {self.step} of {'/'.join(self.path)}"), offence, self)
 
     def _rate(self, index: int, phase: Phase) -> None:
         factor = 1.0 if self.constant else self._schedules[index](self.step // phase.every)
         optimizers.set_lr(self.optimizers[index], self.rates[index] * factor)
 
-    def _move(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def move(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """A batch on the device, laid out as the plan says."""
         moved = {}
         for name, value in batch.items():
             value = value.to(self._device, non_blocking=True)
@@ -194,33 +187,14 @@ class Running:
             moved[name] = value
         return moved
 
-    def _randomness(self, phase: int, part: int) -> None:
-        # splitmix64's finish: the CPU's generator looks at the lower 32 bits alone, so they must depend on all
-        x = (self._seed + _ODD * (self.step << 20 | phase << 14 | part)) & _MASK
-        x = ((x ^ x >> 30) * 0xBF58476D1CE4E5B9) & _MASK
-        x = ((x ^ x >> 27) * 0x94D049BB133111EB) & _MASK
-        for generator in self._generators:
-            generator.manual_seed((x ^ x >> 31) >> 1)
-
     # ------------------------------------------------------------------------------------------- around the steps
 
     def means(self) -> dict[str, float]:
         """Means of the losses since the last call, and the learning rates now; waits for the device."""
-        values = torch.stack(list(self.sums.values())).tolist() if self.sums else []
-        out = {name: value / self.counts[name] for name, value in zip(self.sums, values, strict=True)}
+        out = self.meter.means()
         for phase, schedule, rate in zip(self.stage.phases, self._schedules, self.rates, strict=True):
             name = "lr" if len(self.optimizers) == 1 else f"{phase.name}/lr"
             out[name] = rate * schedule(max(0, self.step - 1) // phase.every)
-        self.sums, self.counts = {}, {}
-        return out
-
-    def left_out(self) -> list[list[Any]]:
-        """[step, phase] of the updates withheld since the last call; waits for the device."""
-        if self._later:
-            flags = torch.stack([found for _, _, found in self._later]).tolist()
-            self.withheld += [[s + 1, name] for (s, name, _), found in zip(self._later, flags, strict=True) if found]
-            self._later = []
-        out, self.withheld = self.withheld, []
         return out
 
     @contextlib.contextmanager
@@ -254,7 +228,6 @@ class Running:
 
     def state_dict(self) -> dict[str, Any]:
         """All but the weights."""
-        self.withheld = self.left_out()
         return {
             "path": list(self.path),
             "begin": self.begin,
@@ -263,10 +236,9 @@ class Running:
             "grid": [self.evaluate_every, self.log_every],
             "stale": self.stale,
             "rates": self.rates,
-            "sums": self.sums,
-            "counts": self.counts,
+            **self.meter.state_dict(),
             "optimizers": [o.state_dict() for o in self.optimizers],
-            "withheld": self.withheld,
+            "withheld": self.withheld.state_dict(),
             "schedules": self._memories(),
             "feed": self.stage.feed.state_dict(),
         }
@@ -282,11 +254,12 @@ class Running:
             load_module(name, module, weights)
         self.lasts(state["steps"], 1)
         self.evaluate_every, self.log_every = state["grid"]
-        self.step, self.stale, self.counts = state["step"], state["stale"], dict(state["counts"])
+        self.step, self.stale = state["step"], state["stale"]
         self.rates = list(state["rates"])
-        self.withheld, self._later = list(state["withheld"]), []
-        self.begin, self._seed = state["begin"], mix(self._root, *self.path, state["begin"])
-        self.sums = {k: v.to(self._device) for k, v in state["sums"].items()}
+        self.withheld.load_state_dict(state["withheld"])
+        self.begin = state["begin"]
+        self._draws.begin(self.begin)
+        self.meter.load_state_dict(state, self._device)
         for phase, optimizer, saved in zip(self.stage.phases, self.optimizers, state["optimizers"], strict=True):
             load_optimizer(phase.name, optimizer, saved)
         self._remember(state["schedules"])

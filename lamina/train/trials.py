@@ -7,10 +7,11 @@ import torch
 from torch import nn
 
 from lamina.core.protocols import Stage
+from lamina.train import rates
 from lamina.train.plan import Plan, has_bfloat16
 from lamina.train.running import Running
 
-__all__ = ["affordable", "lay_out", "number_format", "threads", "trial"]
+__all__ = ["affordable", "lay_out", "number_format", "settle", "threads", "trial"]
 
 
 def lay_out(plan: Plan, stage: Stage) -> None:
@@ -64,6 +65,23 @@ def number_format(running: Running, steps: int | None) -> tuple[str, dict[str, A
         plan.precision = name
         times[name] = trial(running, 5)
     return "bfloat16" if times["bfloat16"] < 0.9 * times["float32"] else "float32", times
+
+
+def settle(running: Running, steps: int | None) -> tuple[list[dict[str, Any]], bool]:
+    """Fix all that the plan leaves open. Gives what is worth noting, and whether anything had to be measured."""
+    plan, found = running.plan, list[dict[str, Any]]()
+    measured = not plan.threads or plan.precision == "auto" or 0.0 in running.rates
+    if not plan.threads:
+        plan.threads = threads(running)
+        torch.set_num_threads(plan.threads)
+    if plan.precision == "auto":
+        plan.precision, times = number_format(running, steps)
+        if times:
+            found.append({"precision": plan.precision, "step_s": times})
+    if 0.0 in running.rates:
+        running.rates = rates.find(running)
+        found.append({"lr": running.rates})
+    return found, measured
 
 
 def affordable(running: Running, seconds: float) -> int:
