@@ -106,9 +106,11 @@ def evaluate(
 ) -> None:
     """A run's metrics, on its own test split or on other data."""
     import lamina
-    from lamina.cli import tables
+    from lamina.cli import tables, terminal
 
-    _out(lamina.evaluate(run, source, model=model), as_json, tables.metrics)
+    with terminal.remarks():
+        value = lamina.evaluate(run, source, model=model)
+    _out(value, as_json, tables.metrics)
 
 
 @app.command()
@@ -129,7 +131,7 @@ def predict(
     from lamina.cli import tables, terminal
 
     given = terminal.typed(set or [])
-    with terminal.standard_input(source) as read:
+    with terminal.remarks(), terminal.standard_input(source) as read:
         value = lamina.predict(run, read, text=text, out=out, seed=seed, set=given, model=model)
     _out(value, as_json, lambda columns: tables.columns(columns, out))
 

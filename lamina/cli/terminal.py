@@ -6,6 +6,7 @@ import sys
 import tempfile
 import textwrap
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,11 @@ from rich.text import Text
 
 from lamina.cli.tables import number
 from lamina.core.display import shown
-from lamina.core.errors import DataError, LaminaError, SettingError
+from lamina.core.errors import DataError, DataWarning, LaminaError, SettingError
 from lamina.verbs.fit import Fitting
 from lamina.verbs.run import Run
 
-__all__ = ["failed", "fitted", "say", "standard_input", "tried", "typed"]
+__all__ = ["failed", "fitted", "remarks", "say", "standard_input", "tried", "typed"]
 
 err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 _EVERY_S = 5.0  # a line, where standard error is no terminal
@@ -154,6 +155,19 @@ def typed(pairs: Sequence[str]) -> dict[str, Any]:
             raise SettingError(f"--set takes KEY=VALUE, but {pair!r} came.")
         out[key.strip()] = parse(text, Argument(key))
     return out
+
+
+@contextlib.contextmanager
+def remarks() -> Iterator[None]:
+    """What a verb warns of in the data, as notes."""
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always", DataWarning)
+        try:
+            yield
+        finally:
+            for warning in heard:
+                if issubclass(warning.category, DataWarning):
+                    say(f"warning: {warning.message}", style="yellow")
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@
     │   ├── MissingExtra        an optional package is not installed
     │   └── RunError            a run folder that is missing, damaged, in use or not of this kind
     └── TrainingError           training cannot go on (exit status 1): the loss is not finite, for instance
+    DataWarning                 a warning: data are used, though not all of them as they stand
 A message says what came, where, what was expected and what to do, with the user's own names and numbers.
 """
 
@@ -17,6 +18,7 @@ from collections.abc import Iterable
 
 __all__ = [
     "DataError",
+    "DataWarning",
     "LaminaError",
     "MissingExtra",
     "RunError",
@@ -63,6 +65,10 @@ class RunError(UserError):
 
 class TrainingError(LaminaError):
     """Training cannot go on."""
+
+
+class DataWarning(UserWarning):
+    """Data are used, though not all of them as they stand: read as missing or unknown, or left out."""
 
 
 class MissingExtra(UserError):

@@ -1,5 +1,6 @@
 """From what a user calls a source to a data set: found, read, typed, split, encoded."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lamina.core import names
-from lamina.core.errors import DataError, SettingError, did_you_mean
+from lamina.core.errors import DataError, DataWarning, SettingError, did_you_mean
 from lamina.core.settings import arguments, check
 from lamina.core.settings import split as split_settings
 from lamina.data import checks, loader, splits, values
@@ -17,7 +18,7 @@ from lamina.data.sources.frame import some
 from lamina.data.sources.table import Table
 from lamina.fields import guess
 
-__all__ = ["Roles", "choices", "dataset", "reopen"]
+__all__ = ["Roles", "choices", "dataset", "remark", "reopen"]
 
 MOST_INPUTS = 20_000
 
@@ -361,4 +362,18 @@ def reopen(source: Any, like: Mapping[str, Any], fields: dict[str, Any], **setti
     judged = np.arange(table.rows)
     if getattr(table, "edges", None) is not None and all(t in table.columns for t in roles.targets):
         judged = np.flatnonzero(~_unanswered(table, roles, fields))
-    return _make(table, fields, roles, {"all": judged})
+    made = _make(table, fields, roles, {"all": judged})
+    made.findings = values.unusable(fields, {name: table[name] for name in roles.inputs}, learnt=True)
+    return made
+
+
+def remark(data: Any) -> None:
+    """Warn (DataWarning) of what a data set to evaluate or predict on lacks: values not used, rows left out."""
+    for finding in getattr(data, "findings", []):
+        warnings.warn(str(finding), DataWarning, stacklevel=3)
+    skipped = list(getattr(data, "skipped", []))
+    if skipped:
+        where, why = skipped[0]
+        more = f", … and {len(skipped) - 1} more" if len(skipped) > 1 else ""
+        count = f"{len(skipped):,} row{'s' * (len(skipped) > 1)}"
+        warnings.warn(f"{data.name}: left out {count}: {where} ({why}){more}", DataWarning, stacklevel=3)

@@ -16,27 +16,33 @@ __all__ = ["groups", "mixed", "unlearnt", "unusable"]
 SINGLE = 5  # columns of which gaps are said one by one; those of more in one line
 _REMEDIES = {
     "count as missing": "Mend them to have them used.",
+    "labels that training lacks": "They are read as unknown; fit anew to have them told apart.",
     "missing": "Fill them in where they are known; the network is told where they are not.",
     "is read as": "Where that is wrong, say how with --set data.types.",
 }
 
 
-def unusable(fields: Mapping[str, Any], columns: Mapping[str, Any]) -> list[Finding]:
+def unusable(fields: Mapping[str, Any], columns: Mapping[str, Any], *, learnt: bool = False) -> list[Finding]:
     """Values that are missing, infinite, of another kind than the column's, or read in one of two possible ways.
 
-    Pictures are left to their reading, which lists those it cannot read.
+    Pictures are left to their reading, which lists those it cannot read. learnt: the fields are a run's; what it met in
+    training too is not said again.
     """
     found: list[Finding] = []
     gaps: list[Finding] = []
     for name, column in columns.items():
         field = fields[name]
-        if field.kinds[0] == "image" or not hasattr(field, "check"):
+        if field.kinds[0] in ("image", *(("text",) if learnt else ())) or not hasattr(field, "check"):
             continue
         for said in field.check(column):
             what = said.removeprefix(of(column)).lstrip(": ").rstrip(".")
             if what.startswith(("is constant", "has ")):  # `checks` has its own eyes for these
                 continue
+            if learnt and ("is read as" in what or (what.endswith("are missing") and getattr(field, "gaps", True))):
+                continue
             remedy = next((words for sign, words in _REMEDIES.items() if sign in what), "Look at it, or leave it out.")
+            if learnt and what.endswith("are missing"):
+                remedy = "Training lacked none, so its usual value is taken for them; fill them in."
             made = Finding("warning", what, f"Column {name!r}", remedy, column=name)
             (gaps if what.endswith("are missing") else found).append(made)
     if len(gaps) > SINGLE:

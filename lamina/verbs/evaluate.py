@@ -19,6 +19,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Metrics with 95 % intervals, by name: {'accuracy': {'value', 'low', 'high', 'count'}, …}.
 
+    Rows that cannot be read are left out, and values that cannot be used taken as missing, with a DataWarning.
+
     source: None gives what fit measured. model, task: given again where they are one's own. settings: of the reader.
     """
     run = runs.open(run)
@@ -34,6 +36,7 @@ def evaluate(
             f"For predictions: lamina predict {run.folder} {data.name}"
         )
     data.prepare(calls.reads(parts.model), type(parts.model).__name__)
+    opening.remark(data)
     with torch.no_grad(), parts.plan.autocast():
         values = parts.task.evaluate(parts.model, data, "all")
     return {name: value.as_dict() for name, value in values.items()}

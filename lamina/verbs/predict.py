@@ -56,6 +56,7 @@ def predict(
             data = opening.reopen(source, {**run.about["data"], "targets": []}, run.fields(), **settings)
             data.prepare(calls.reads(parts.model), type(parts.model).__name__)
             _all_read(data)
+            opening.remark(data)
             raw = _over(parts, data, seed, options)
     columns = parts.task.decode(raw)
     if out is not None:
@@ -77,12 +78,12 @@ def _over(parts: Any, data: Any, seed: int, options: Mapping[str, Any]) -> dict[
 
 def _all_read(data: Any) -> None:
     """Answers stand in the rows' own order, so a sample that cannot be read is refused rather than left out."""
-    unread = list(getattr(data, "unread", []))
+    unread = list(getattr(data, "skipped", []))
     if unread:
         shown = "; ".join(f"{where}: {why}" for where, why in unread[:3])
         more = f" and {len(unread) - 3} more" if len(unread) > 3 else ""
         raise DataError(
-            f"{len(unread)} picture{'s' * (len(unread) > 1)} of {data.name} cannot be read ({shown}{more}), so the "
+            f"{len(unread)} sample{'s' * (len(unread) > 1)} of {data.name} cannot be read ({shown}{more}), so the "
             "answers would not stand beside their rows. Mend or remove them."
         )
 

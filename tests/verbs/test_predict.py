@@ -159,6 +159,6 @@ def test_pictures_that_cannot_be_read_are_refused_by_name(workplace):
     run = lamina.fit("train", model="mlp_tiny", budget="20steps", set=SHORT)
     assert run.predict("new")["label"] == ["dark"] * 8 + ["light"] * 8
     (workplace / "new" / "dark" / "3.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"1 picture of new cannot be read .*3.png: the file is empty.* Mend or remove"):
+    with pytest.raises(DataError, match=r"1 sample of new cannot be read .*3.png: the file is empty.* Mend or remove"):
         run.predict("new")
     assert run.evaluate("new")["accuracy"]["count"] == 15
