@@ -121,7 +121,7 @@ def test_a_folder_is_answered_with_its_tables(tmp_path):
             "has 1 column name more than once: 'a' ('a' stands over columns 1 and 3). Rename one of them.",
         ),
         (b"a,b\n1,x\n2,caf\xe9\n", "is not utf-8: byte 0xe9 in row 3 (byte 13 of the file) cannot be read."),
-        (b"a,b\n1,x\n2,\x00\n", "has a NUL byte in row 3 (byte 10)"),
+        (b"a,b\n1,x\n2,\x00\n", "has a NUL byte at byte 10, so it is binary"),
         (b"PK\x03\x04\x00\x00", "is a ZIP archive or a spreadsheet, not text"),
         (b'a,b\n1,2\n3,"4\n5,6\n7,8\n', 'opens a quote (") in row 3 that is never closed'),
     ],

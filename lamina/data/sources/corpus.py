@@ -7,7 +7,6 @@ listed.
 """
 
 import importlib.util
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,8 @@ from typing import Any
 import numpy as np
 
 from lamina.core.errors import DataError, SettingError, did_you_mean
+from lamina.core.untrusted import parsed
+from lamina.data.sources._files import BYTES, beneath, bounded
 from lamina.data.sources.frame import Table, TableColumn, some
 
 __all__ = ["Documents", "read", "sniff"]
@@ -62,7 +63,7 @@ def sniff(path: Path) -> float:
     if path.suffix.lower() in LINES:
         with path.open("rb") as file:
             try:
-                first = json.loads(file.readline(1 << 20))
+                first = parsed(file.readline(1 << 20).decode("utf-8", "replace"))
             except ValueError:
                 return 0.0
         return 0.9 if isinstance(first, dict) and list(first) == ["text"] else 0.0
@@ -77,6 +78,7 @@ def read(
     key: str = "text",
     bad: float = 0.2,
     least: int = 100,
+    max_bytes: int = BYTES,
 ) -> Table:
     """A file or a folder of text as a Table of one column, `text`.
 
@@ -86,7 +88,7 @@ def read(
             and the blocks of one file where it has 20 or more.
         key: of the text in JSON lines.
         bad: share of files or lines that may be unreadable before reading stops; fewer are skipped and listed.
-        least: characters that all documents must have together.
+        least: characters that all documents must have together. max_bytes: that a file may have.
 
     Raises: DataError with file, place and remedy; SettingError for an unknown way or encoding.
     """
@@ -98,11 +100,11 @@ def read(
         near = did_you_mean(path.name, [p.name for p in path.parent.iterdir()]) if path.parent.is_dir() else ""
         raise DataError(f"There is no file or folder {path}.{near}")
     if path.is_dir():
-        table = _folder(path, encoding, documents, bad)
+        table = _folder(path, encoding, documents, bad, max_bytes)
     elif path.suffix.lower() in LINES:
-        table = _json_lines(path, _text(path, encoding), key, bad)
+        table = _json_lines(path, _text(path, encoding, max_bytes), key, bad)
     else:
-        table = _one(path, _text(path, encoding), documents)
+        table = _one(path, _text(path, encoding, max_bytes), documents)
     characters = sum(len(text) for text in table["text"].values)
     if characters < least:
         raise DataError(
@@ -165,9 +167,10 @@ def _pieces(text: str) -> tuple[list[int], list[str]]:
     return starts, values
 
 
-def _text(path: Path, encoding: str) -> str:
+def _text(path: Path, encoding: str, most: int = BYTES) -> str:
     """The file's characters, or a DataError that says which byte is none."""
     try:
+        bounded(path, most=most, encoding=encoding, line=most)
         data = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from None
@@ -177,11 +180,6 @@ def _text(path: Path, encoding: str) -> str:
         encoding = "utf-16"
     elif data[:3] == b"\xef\xbb\xbf":
         encoding, data = "utf-8", data[3:]
-    elif b"\0" in data and not encoding.lower().replace("_", "-").startswith(("utf-16", "utf-32", "utf16", "utf32")):
-        raise DataError(
-            f"{path} is no text: it has a NUL byte at byte {data.index(0)}, so it is binary, or UTF-16 without a mark "
-            f"(then pass --set data.encoding=utf-16-le)."
-        )
     try:
         text = data.decode(encoding)
     except LookupError:
@@ -200,7 +198,7 @@ def _text(path: Path, encoding: str) -> str:
 # --------------------------------------------------------------------------------------------- folders, JSON lines
 
 
-def _folder(path: Path, encoding: str, documents: str, bad: float) -> Table:
+def _folder(path: Path, encoding: str, documents: str, bad: float, max_bytes: int) -> Table:
     files = [f for f in _files(path) if _suffix(f) in SUFFIXES]
     if not files:
         raise DataError(
@@ -212,7 +210,7 @@ def _folder(path: Path, encoding: str, documents: str, bad: float) -> Table:
     skipped: list[tuple[int, str]] = []
     for number, file in enumerate(files, 1):
         try:
-            text = _text(file, encoding)
+            text = _text(file, encoding, max_bytes)
         except DataError as error:
             skipped.append((number, str(error)))
             continue
@@ -233,8 +231,8 @@ def _json_lines(path: Path, text: str, key: str, bad: float) -> Table:
         if not line.strip():
             continue
         try:
-            item = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
+            item = parsed(line)
+        except ValueError as error:
             skipped.append((number, f"not JSON ({error})"))
             continue
         if isinstance(item, dict):
@@ -264,8 +262,7 @@ def _stop_if_many(path: Path, what: str, skipped: list[tuple[int, str]], total: 
 
 def _files(path: Path) -> list[Path]:
     """All files below a folder in a fixed order, hidden ones left out."""
-    inside = (f for f in path.rglob("*") if not any(part.startswith(".") for part in f.relative_to(path).parts))
-    return sorted(f for f in inside if f.is_file())
+    return sorted(beneath(path))
 
 
 def _suffix(path: Path) -> str:

@@ -7,12 +7,12 @@ passed over; links that lead out of the folder are left out and listed. The file
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
 from lamina.core.errors import DataError, did_you_mean
 from lamina.data.sources import table as tables
+from lamina.data.sources._files import beneath, leads_out
 from lamina.data.sources.frame import Table, TableColumn, some
 
 __all__ = ["TARGET", "read", "sniff"]
@@ -28,7 +28,7 @@ def sniff(path: Path) -> float:
     """How much a path looks like a folder of pictures: 0.9 where a look at the first files finds some."""
     if not path.is_dir():
         return 0.0
-    pictures = (file.suffix.lower() in SUFFIXES for file in islice(_walk(path), 2000))
+    pictures = (file.suffix.lower() in SUFFIXES for file in islice(beneath(path), 2000))
     return 0.9 if any(pictures) else 0.0
 
 
@@ -44,9 +44,9 @@ def read(path: Path, *, labels: str | Path | None = None, least: int = 2) -> Tab
     if not path.is_dir():
         raise DataError(f"{path} is no folder. Expected a folder of pictures, one folder a class.")
     skipped: list[tuple[int, str]] = []
-    files = _inside(path, sorted(f for f in _walk(path) if f.suffix.lower() in SUFFIXES), skipped)
+    files = sorted(f for f in beneath(path, skipped) if f.suffix.lower() in SUFFIXES)
     if not files:
-        others = Counter(f.suffix.lower() or "without suffix" for f in _walk(path)).most_common(4)
+        others = Counter(f.suffix.lower() or "without suffix" for f in beneath(path)).most_common(4)
         there = ", ".join(f"{count} {suffix}" for suffix, count in others) or "nothing"
         raise DataError(f"{path} holds no pictures ({there}). Expected files like {', '.join(SUFFIXES[:4])}.")
     table = Path(labels) if labels is not None else _labels(path)
@@ -91,7 +91,7 @@ def _without(root: Path, used: set[Path]) -> list[str]:
     empty = [f.relative_to(root).as_posix() for f in inside if f not in used and f != root and "/." not in f"/{f}"]
     if empty:
         notes.append(f"{some(sorted(empty))} hold{'s' * (len(empty) == 1)} no picture, which makes no class")
-    others = [f.name for f in _walk(root) if f.suffix.lower() not in SUFFIXES]
+    others = [f.name for f in beneath(root) if f.suffix.lower() not in SUFFIXES]
     if others:
         files = "file is no picture and is" if len(others) == 1 else "files are no pictures and are"
         notes.append(f"{len(others)} {files} passed over: {some(sorted(set(others)))}")
@@ -168,22 +168,6 @@ def _labels(root: Path) -> Path | None:
             f"{root} holds several tables: {some([f.name for f in found])}. Say which one has the labels "
             f"(--set data.labels={found[0]})."
         )
+    if found and leads_out(found[0], root):
+        raise DataError(f"{found[0]} is a link that leads out of {root}. Put the table itself there.")
     return found[0] if found else None
-
-
-def _walk(root: Path) -> Iterator[Path]:
-    """Files below a folder, hidden ones and linked folders passed over."""
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(f for f in folders if f[0] != ".")
-        yield from (Path(folder) / name for name in sorted(names) if name[0] != ".")
-
-
-def _inside(root: Path, files: Iterable[Path], skipped: list[tuple[int, str]]) -> list[Path]:
-    """The files that lie in the folder; the others are links that lead out of it."""
-    home, kept = root.resolve(), []
-    for file in files:
-        if file.is_symlink() and not file.resolve().is_relative_to(home):
-            skipped.append((0, f"{file} is a link that leads out of {root}"))
-        else:
-            kept.append(file)
-    return kept

@@ -13,6 +13,7 @@ import numpy as np
 
 from lamina.core.errors import DataError, did_you_mean
 from lamina.data.sources import table as tables
+from lamina.data.sources._files import leads_out
 from lamina.data.sources.frame import Table, TableColumn, column_values
 
 __all__ = ["GraphTable", "read", "sniff"]
@@ -155,6 +156,9 @@ def _files(path: Path, edges: str | Path | None) -> tuple[Path, Path]:
                 f"{path} has no {file.name if file else f'{word}.csv'}. A graph is a folder with nodes.csv (first "
                 "column the id) and edges.csv (columns from, to)."
             )
+        home = path if path.is_dir() else path.parent
+        if file != path and edges is None and leads_out(file, home):
+            raise DataError(f"{file} is a link that leads out of {home}. Put the table itself there.")
     return nodes_file, edges_file  # type: ignore[return-value]
 
 

@@ -10,13 +10,15 @@ values; for smaller ones the way over its strings is slower than the csv module.
 
 import csv
 import io
-import json
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from lamina.core.errors import DataError, MissingExtra, SettingError, did_you_mean
+from lamina.core.untrusted import parsed
+from lamina.data.sources._files import BYTES, LINE, bounded
 from lamina.data.sources.frame import Table, TableColumn, column_values, some, unique
 
 __all__ = ["Table", "TableColumn", "read", "sniff"]
@@ -33,7 +35,8 @@ SUFFIXES = {
 }
 DELIMITERS = (",", ";", "\t", "|")
 LARGE = 8 << 20  # bytes from which polars is worth its import: 17 MB take it 1.2 s, the csv module 3.9 s
-FIELD_BOUND = 16 << 20  # characters of one cell
+FIELD_BOUND = 4 << 20  # characters of one cell (data.max_cell)
+VALUES = 500_000_000  # rows times columns of a Parquet file, which may be far smaller than what it holds
 
 
 def sniff(path: Path) -> float:
@@ -59,6 +62,9 @@ def read(
     header: bool | None = None,
     bad: float = 0.05,
     max_columns: int = 100_000,
+    max_cell: int | None = None,
+    max_bytes: int = BYTES,
+    max_values: int = VALUES,
 ) -> Table:
     """A file as a Table; values are text (None where a cell is empty), or what JSON and Parquet say they are.
 
@@ -66,7 +72,8 @@ def read(
         encoding: of text files. delimiter: None looks for one of , ; tab |. header: None looks whether the first
             line holds names.
         bad: share of rows that may be ragged or broken before reading stops; fewer are skipped and listed.
-        max_columns: a bound on the width.
+        max_columns, max_cell, max_bytes, max_values: bounds on columns, on the characters of a cell (None is
+            4,194,304), on the bytes of the file, and on the values that a Parquet file may unpack to.
 
     Raises: DataError with file, row and remedy; MissingExtra for Parquet without polars.
     """
@@ -84,12 +91,15 @@ def read(
         raise DataError(f"{path} is empty (0 bytes), where a table was expected.")
     kind = path.suffix.lower()
     if kind == ".parquet":
-        return _parquet(path, max_columns)
-    data = path.read_bytes()
-    if kind in {".jsonl", ".ndjson", ".json"}:
-        return _json(path, _text(path, data, encoding), bad, max_columns, whole=kind == ".json")
+        return _parquet(path, max_columns, max_values)
     if delimiter is not None and len(delimiter) != 1:
         raise SettingError(f"data.delimiter is one character, e.g. ';' or a tab, but {delimiter!r} came.")
+    if kind in {".jsonl", ".ndjson", ".json"}:
+        bounded(path, most=max_bytes, encoding=encoding, line=max_bytes if kind == ".json" else LINE)
+        return _json(path, _text(path, path.read_bytes(), encoding), bad, max_columns, whole=kind == ".json")
+    usual = "\t" if kind in {".tsv", ".tab"} else "".join(DELIMITERS)
+    bounded(path, most=max_bytes, encoding=encoding, columns=max_columns, delimiters=delimiter or usual)
+    data = path.read_bytes()
     text = _text(path, data, encoding)
     notes: list[str] = []
     if delimiter is None:
@@ -100,7 +110,7 @@ def read(
         table = _large(path, data, delimiter, header, max_columns, notes)
         if table is not None:
             return table
-    return _csv(path, text, delimiter, header, bad, max_columns, notes)
+    return _csv(path, text, delimiter, header, bad, max_columns, max_cell or FIELD_BOUND, notes)
 
 
 _DELIMITER_WORDS = {
@@ -121,16 +131,6 @@ def _text(path: Path, data: bytes, encoding: str) -> str:
         encoding = "utf-16"
     elif data[:3] == b"\xef\xbb\xbf":
         encoding, data = "utf-8", data[3:]
-    elif b"\0" in data and not encoding.lower().startswith(("utf-16", "utf-32", "utf16", "utf32")):
-        kinds = {b"PK": "a ZIP archive or a spreadsheet", b"\x1f\x8b": "compressed by gzip", b"PA": "a Parquet file"}
-        if data[:2] in kinds:
-            raise DataError(f"{path} is {kinds[data[:2]]}, not text. Unpack it, save it as CSV, or mend its ending.")
-        at = data.index(b"\0")
-        row = data.count(b"\n", 0, at) + 1
-        raise DataError(
-            f"{path} has a NUL byte in row {row} (byte {at}): it is damaged, or binary, or UTF-16 without a mark "
-            f"(then pass --set data.encoding=utf-16-le)."
-        )
     try:
         text = data.decode(encoding)
     except LookupError:
@@ -178,9 +178,10 @@ def _csv(
     header: bool | None,
     bad: float,
     max_columns: int,
+    max_cell: int,
     notes: list[str],
 ) -> Table:
-    rows, lines = _records(path, text, delimiter)
+    rows, lines = _records(path, text, delimiter, max_cell)
     names, named = _names(path, rows, header, max_columns, notes)
     if named:
         rows, lines = rows[1:], lines[1:]
@@ -215,9 +216,9 @@ def _csv(
     return Table(columns, len(rows), str(path), first, skipped, notes)
 
 
-def _records(path: Path, text: str, delimiter: str) -> tuple[list[list[str]], Sequence[int]]:
+def _records(path: Path, text: str, delimiter: str, max_cell: int) -> tuple[list[list[str]], Sequence[int]]:
     """Cells of each record and the line it starts in; blank lines are no records."""
-    before = csv.field_size_limit(FIELD_BOUND)
+    before = csv.field_size_limit(min(max_cell, sys.maxsize))
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         rows = list(reader)
@@ -237,7 +238,7 @@ def _records(path: Path, text: str, delimiter: str) -> tuple[list[list[str]], Se
     except csv.Error as e:
         raise DataError(
             f"{path} cannot be read as a table at row {reader.line_num}: {e} (a cell holds at most "
-            f"{FIELD_BOUND:,} characters). Look for a quote that is never closed."
+            f"{max_cell:,} characters; data.max_cell). Look for a quote that is never closed."
         ) from None
     finally:
         csv.field_size_limit(before)
@@ -347,8 +348,8 @@ def _json(path: Path, text: str, bad: float, max_columns: int, *, whole: bool) -
     total = 0
     if whole:
         try:
-            items = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as e:
+            items = parsed(text)
+        except ValueError as e:
             raise DataError(f"{path} is not JSON: {e}.") from None
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
             raise DataError(f'{path} is JSON, but no list of objects like [{{"x": 1, "y": 2}}, …], so it is no table.')
@@ -359,8 +360,8 @@ def _json(path: Path, text: str, bad: float, max_columns: int, *, whole: bool) -
                 continue
             total += 1
             try:
-                item = json.loads(part)
-            except (json.JSONDecodeError, RecursionError) as e:
+                item = parsed(part)
+            except ValueError as e:
                 skipped.append((line, f"not JSON ({e})"))
                 continue
             if isinstance(item, dict):
@@ -384,26 +385,38 @@ def _json(path: Path, text: str, bad: float, max_columns: int, *, whole: bool) -
     return Table(columns, len(records), str(path), lines[0], skipped, [])
 
 
-def _parquet(path: Path, max_columns: int) -> Table:
+def _parquet(path: Path, max_columns: int, max_values: int) -> Table:
     try:
         import polars
     except ImportError:
         raise MissingExtra("polars", "tabular", f"Reading {path.name} (Parquet)") from None
     try:
-        frame = polars.read_parquet(path)
+        wide, long = _claims(polars, path)
+        if wide > max_columns:
+            raise DataError(f"{path} has {wide:,} columns, and at most {max_columns:,} are read. Leave some out.")
+        if wide * long > max_values:
+            raise DataError(
+                f"{path} claims {long:,} rows of {wide:,} columns, and at most {max_values:,} values are read. Take a "
+                f"part of it, or pass --set data.max_values={wide * long}."
+            )
+        frame = polars.read_parquet(path, glob=False)
     except BaseException as e:  # a panic of polars derives from BaseException
-        if isinstance(e, KeyboardInterrupt | MemoryError):
+        if isinstance(e, KeyboardInterrupt | MemoryError | DataError):
             raise
         reason = str(e).strip().splitlines()
         raise DataError(
             f"{path} cannot be read as Parquet: {reason[0] if reason else type(e).__name__}. Write it anew."
         ) from None
-    if frame.width > max_columns:
-        raise DataError(f"{path} has {frame.width:,} columns, and at most {max_columns:,} are read. Leave some out.")
     if not frame.height:
         raise DataError(f"{path} has {frame.width} columns but no rows.")
     columns = {n: TableColumn(n, column_values(frame.get_column(n)), str(path), 1) for n in frame.columns}
     return Table(columns, frame.height, str(path), 1, [], [])
+
+
+def _claims(polars: Any, path: Path) -> tuple[int, int]:
+    """Columns and rows, as the end of the file says them, before anything is unpacked."""
+    scan = polars.scan_parquet(path, glob=False)
+    return len(scan.collect_schema()), scan.select(polars.len()).collect().item()
 
 
 # ----------------------------------------------------------------------------------------------------------- words
