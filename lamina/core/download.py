@@ -197,7 +197,7 @@ def _persist(once: Callable[[], _T], what: str, progress: Callable[[], int] = la
             with _said(what):
                 return once()
         except _Again as error:
-            if (now := progress()) >= reached + _CHUNK:  # a server that sends a byte at a time does not hold us for ever
+            if (now := progress()) >= reached + _CHUNK:  # not a byte at a time, for ever
                 tried, reached = 0, now
             if tried == len(WAITS_S):
                 raise DataError(

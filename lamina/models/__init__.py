@@ -8,7 +8,8 @@ __all__ = ["create"]
 def create(name: str, *, weights: str | None = None, trusted: bool = True, **settings: Any) -> Any:
     """A network by its name, e.g. create("resnet50", classes=10): plain torch from here on.
 
-    weights: a safetensors file in the family's own layout. settings: arguments of its signature.
+    weights: a file in the family's own layout, or hf:OWNER/NAME[@REVISION][/FILE]; see `lamina.models._stored`.
+    settings: arguments of its signature.
     Raises: UnknownName, SettingError (an argument it does not have), ShapeError, RunError (weights that do not fit).
     """
     from lamina.core import names
