@@ -67,20 +67,24 @@ def say(note: str, style: str = "dim") -> None:
 
 
 @contextlib.contextmanager
-def _listening(fitting: Fitting) -> Iterator[None]:
-    """The first signal asks for a save and an end, a second one ends at once."""
+def _listening(resumed: str | None) -> Iterator[list[Fitting]]:
+    """The first signal asks the fit that is put into the list for a save and an end, a second one ends at once."""
+    listening: list[Fitting] = []
 
     def heard(number: int, frame: Any) -> None:
         for each in ("SIGINT", "SIGTERM"):
             signal.signal(getattr(signal, each), signal.SIG_DFL)
-        trainer = getattr(fitting, "trainer", None)
-        if trainer is None:  # nothing is written yet
+        name = signal.Signals(number).name
+        trainer = getattr(listening[0], "trainer", None) if listening else None
+        if trainer is None:  # before the first step: nothing was written that was not there
+            again = f"\nGo on with: lamina fit --resume {resumed}" if resumed else ""
+            err.print(Text(f"lamina: Stopped by {name} before the first step.{again}"), soft_wrap=True)
             raise SystemExit(128 + number)
-        trainer.stop(signal.Signals(number).name)
+        trainer.stop(name)
 
     before = {number: signal.signal(number, heard) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield listening
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -172,9 +172,10 @@ class Lock:
             _take(self._file)
         except OSError as error:
             self._file.close()
-            raise RunError(
-                f"{path.parent} is in use: another lamina works in it. Wait for it, stop it, or name another --out."
-            ) from error
+            who = "another lamina works in it. Wait for it, stop it, or name another --out."
+            if self._path in _held:
+                who = "this very process works in it. If that is a loop over its ticks that was left, close() them."
+            raise RunError(f"{path.parent} is in use: {who}") from error
         _held.add(self._path)
         self._mine = True
 

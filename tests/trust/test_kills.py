@@ -1,132 +1,100 @@
-"""kill -9 at any moment, inside a save too; SIGTERM and SIGINT: whatever comes, the run that goes on ends the same."""
+"""kill -9 at any moment, inside a save too: whatever comes, the run that is gone on with ends as one never stopped."""
 
 import json
-import random
 import signal
 import time
 
 import pytest
 
-from tests.train.problems import end, same
-from tests.trust.children import STEPS, ended, finish, fit, goes_on, kill, leftovers, wait_for
+from tests.trust import tiny
+from tests.trust.scale import FULL, SEED, count
+from tests.trust.wholes import Whole, check
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(1800), pytest.mark.trust(1)]
+KILLED = -signal.SIGKILL
 
 
-def killed(folder, moments):
-    """Fit, killed at each of the moments in turn, and gone on with to the end; how many kills there were."""
+def interval(whole: Whole) -> int:
+    """Updates between two checkpoints, at most."""
+    diary = [json.loads(line) for line in (whole.run / "metrics.jsonl").read_text().splitlines()]
+    valid = [line["step"] for line in diary if "valid" in line]
+    return max(b - a for a, b in zip([0, *valid], valid, strict=False))
+
+
+def killed_at(nursery, name, place, moment) -> bool:
+    """Start or go on, and die at a moment: ("time", seconds) or (kind, number). Whether it did."""
+    kind, number = moment
+    child = tiny.goes_on(nursery, name, place, faults={} if kind == "time" else {"die": [kind, number]})
+    if kind == "time":
+        time.sleep(max(0.0, number - (time.monotonic() - child.began)))
+        child.send(signal.SIGKILL)
+    status = child.wait()
+    assert status in (0, KILLED), child.err
+    return status == KILLED
+
+
+def chain(nursery, name, place, whole, moments) -> int:
+    """Killed at each of the moments in turn, then gone on with to the end; how many kills there were."""
     kills = 0
-    for kind, number in moments:
-        if kind == "line":
-            child = goes_on(folder, DAWDLE="step:0.005")
-            with ended(child):
-                if wait_for(folder, number, child):
-                    time.sleep(0.01 * (number % 3))
-                    kill(child)
-        else:
-            child = goes_on(folder, DIE_AT=f"{kind}:{number}")
-            with ended(child):
-                child.wait(timeout=300)
-        kills += child.returncode == -signal.SIGKILL
-    finish(goes_on(folder))
+    for moment in moments:
+        kills += killed_at(nursery, name, place, moment)
+        # what is being written when the kill comes is lost with what was learnt since
+        assert tiny.lost(place / "run") <= 2 * interval(whole), moment
+    child = tiny.goes_on(nursery, name, place)
+    assert child.wait() == 0, child.err
+    check(whole, place / "run")
     return kills
 
 
-def moments(seed, count):
-    """Half of them anywhere in the training, half of them inside a save."""
-    draw = random.Random(seed)
-    for i in range(count):
-        if i % 2:
-            yield "line", draw.randrange(1, STEPS)
+def drawn(draw, whole):
+    """Up to four moments: at a random event of a random kind, or at a random time; some of them while it resumes."""
+    for again in range(draw.randrange(1, 5)):
+        kind = draw.choice([*sorted(whole.events), "time"])
+        if kind == "time":
+            yield kind, draw.uniform(0.02, whole.seconds)
         else:
-            yield draw.choice(["replace", "fsync", "half"]), draw.randrange(1, 14)
+            soon = again and draw.random() < 0.4
+            yield kind, draw.randrange(1, 4 if soon else 1 + max(1, whole.events[kind] // (1 + again)))
 
 
-def check(whole, folder):
-    same(end(whole), end(folder))
-    assert not leftovers(folder)
-    ours, theirs = (json.loads((f / "run.json").read_text()) for f in (whole, folder))
-    for key in ("metrics", "best", "steps", "weights_sha256", "status"):
-        assert ours[key] == theirs[key], key
-    assert ours["status"] == "done"
+@pytest.mark.parametrize("name", tiny.PROBLEMS)
+def test_killed_at_random_moments_it_ends_bit_identical(name, nursery, wholes, tmp_path, seeds, tally):
+    """The seven problems and a loader with workers; each is killed until there were enough kills."""
+    whole, kills = wholes(name), 0
+    for number, draw in enumerate(seeds(f"kills {name}", 20, 200)):
+        place = tmp_path / str(number)
+        tiny.prepare(name, place)
+        kills += chain(nursery, name, place, whole, drawn(draw, whole))
+        if kills >= count(3, 25):
+            break
+    assert kills >= count(3, 25) or SEED
+    tally(kills=kills)
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """The run that was never stopped."""
-    folder = tmp_path_factory.mktemp("whole") / "run"
-    finish(fit(folder))
-    return folder
+def hurting(whole: Whole) -> dict[str, list[tuple[str, int]]]:
+    """The places where a death hurts most."""
+    last = whole.events
+    return {
+        "the first checkpoint, in the midst of its weights": [("half", 3)],
+        "the first checkpoint, in the midst of its manifest": [("half", 6)],
+        "the first checkpoint, before it takes its name": [("rename", 3)],
+        "between the first checkpoint and its pointer": [("rename", 4)],
+        "before run.json was there": [("rename", 1), ("half", 1), ("fsync", 1)],
+        "while run.json is written for the last time": [("half", last["half"]), ("rename", 1)],
+        "before the last rename": [("rename", last["rename"]), ("half", 1)],
+        "while it resumes, thrice": [("step", last["step"] // 2), ("rename", 1), ("open", 2), ("rmtree", 1)],
+        "within a line of the diary, twice": [("line", last["line"] // 2), ("line", 3)],
+        "within a validation": [("look", last["look"] // 2)],
+        "in the last step": [("step", last["step"])],
+    }
 
 
-def test_killed_eight_times_it_ends_bit_identical(whole, tmp_path):
-    """Three runs, killed four times each from their start on, so that a fast machine does not finish them before."""
-    kills = 0
-    for number, chain in enumerate(
-        (
-            [("half", 1), ("line", 2), ("replace", 3), ("line", 12)],
-            [("line", 1), ("fsync", 5), ("half", 1), ("line", 20)],
-            [("replace", 1), ("line", 6), ("fsync", 2), ("replace", 4)],
-        )
-    ):
-        folder = tmp_path / f"run{number}"
-        kills += killed(folder, chain)
-        check(whole, folder)
-    assert kills >= 8
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(20))
-def test_killed_ten_times_it_ends_bit_identical(whole, tmp_path, seed):
-    killed(tmp_path / "run", moments(f"slow {seed}", 10))
-    check(whole, tmp_path / "run")
-
-
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_saves_and_says_how_to_go_on(whole, tmp_path, number, status):
-    folder = tmp_path / "run"
-    child = fit(folder, DAWDLE="step:0.05")
-    with ended(child):
-        assert wait_for(folder, 17, child)
-        began = time.monotonic()
-        child.send_signal(number)
-        _, err = child.communicate(timeout=60)
-    assert child.returncode == status
-    assert time.monotonic() - began < 10
-    assert f"lamina fit --resume {folder}" in err and "Traceback" not in err
-    assert json.loads((folder / "run.json").read_text())["status"] == "stopped"
-    saved = json.loads((folder / "run.json").read_text())["steps"]
-    assert (folder / "checkpoints" / "latest").read_text().startswith(f"{saved:08d}-")
-    finish(fit(folder, resume=True))
-    check(whole, folder)
-
-
-def test_a_second_signal_leaves_at_once(whole, tmp_path):
-    folder = tmp_path / "run"
-    child = fit(folder, DAWDLE="fsync:3")  # saving takes half a minute
-    with ended(child):
-        assert wait_for(folder, 3, child)
-        child.send_signal(signal.SIGTERM)
-        time.sleep(1)
-        assert child.poll() is None  # it saves
-        began = time.monotonic()
-        child.send_signal(signal.SIGTERM)
-        child.wait(timeout=60)
-        assert time.monotonic() - began < 2
-    assert child.returncode == -signal.SIGTERM
-    finish(goes_on(folder))
-    check(whole, folder)
-
-
-def test_a_second_process_is_kept_out_while_the_first_lives(tmp_path):
-    folder = tmp_path / "run"
-    child = fit(folder, DAWDLE="step:0.1")
-    with ended(child):
-        assert wait_for(folder, 2, child)
-        other = fit(folder, resume=True)
-        with ended(other):
-            _, err = other.communicate(timeout=300)
-        assert other.returncode == 2
-        assert "is in use: another lamina works in it" in err
-        kill(child)
-    finish(goes_on(folder))
+@pytest.mark.parametrize("name", [name for name in tiny.PROBLEMS if FULL or name == "classification"])
+def test_killed_where_it_hurts_it_ends_bit_identical(name, nursery, wholes, tmp_path, tally):
+    whole, kills = wholes(name), 0
+    for number, (words, moments) in enumerate(hurting(whole).items()):
+        tiny.prepare(name, tmp_path / str(number))
+        made = chain(nursery, name, tmp_path / str(number), whole, moments)
+        assert made, f"nothing was killed {words}"
+        kills += made
+    tally(kills=kills)
