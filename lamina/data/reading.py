@@ -2,18 +2,17 @@
 
 import importlib
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from lamina.core import names
 from lamina.core.errors import DataError, SettingError, UnknownName
 from lamina.core.settings import arguments, check
-from lamina.data.sources.folder import SUFFIXES as PICTURES
-from lamina.data.sources.frame import Table, TableColumn, some
+from lamina.data import repository
+from lamina.data.sources import table as tables
+from lamina.data.sources.frame import Table, some
+from lamina.data.stacking import stacked
 
 __all__ = ["appended", "keywords", "read"]
 
@@ -21,24 +20,30 @@ __all__ = ["appended", "keywords", "read"]
 def read(source: Any, **settings: Any) -> tuple[Any, str | None]:
     """What a source holds, and the column it suggests as target.
 
-    source: a path, the name of a built-in set, `gym:ID`, or an object (frame, arrays, records, graph, data set).
+    source: a path, the name of a built-in set, `gym:ID`, `hf:OWNER/NAME`, or an object (frame, arrays, records, graph,
+        data set).
     Raises: DataError, UnknownName, and SettingError for a setting that the source's reader does not have.
     """
+    called, source = _called(source), repository.fetched(source)
     reader, target = _reader(source)
     try:
         settings = check(reader, settings)
     except SettingError as error:
-        raise SettingError(f"Reading {_called(source)}: {error}") from error
+        raise SettingError(f"Reading {called}: {error}") from error
+    if isinstance(source, repository.Pieces):
+        return repository.read(source, **settings), target
     return reader(_place(source), **settings) if _takes_source(reader) else reader(**settings), target
 
 
 def keywords(source: Any) -> list[str]:
     """The settings that the source's reader takes."""
-    reader, _ = _reader(source)
+    reader, _ = _reader(repository.fetched(source))
     return [name for name in arguments(reader) if name not in ("path", "source", "name")]
 
 
 def _reader(source: Any) -> tuple[Callable[..., Any], str | None]:
+    if isinstance(source, repository.Pieces):
+        return tables.read, None
     if not isinstance(source, str | Path):
         return _object(source), None
     text = str(source)
@@ -108,78 +113,14 @@ def _called(source: Any) -> str:
 # --------------------------------------------------------------------------------------------- one below the other
 
 
-@dataclass
-class Stacked(TableColumn):
-    """A column of several tables: each value still knows the file and the row that it came from."""
-
-    parts: Sequence[TableColumn] = ()
-
-    def where(self, index: int) -> str:
-        for part in self.parts:
-            if index < len(part.values):
-                return part.where(index)
-            index -= len(part.values)
-        return super().where(index)
-
-    def take(self, rows: np.ndarray) -> TableColumn:
-        kept = super().take(rows)
-        return Picked(kept.name, kept.values, kept.source, kept.first_row, kept.lines, self, rows)
-
-
-@dataclass
-class Picked(TableColumn):
-    """Some rows of a stacked column."""
-
-    of: Any = None
-    rows: Any = None
-
-    def where(self, index: int) -> str:
-        return self.of.where(int(self.rows[index]))
-
-    def take(self, rows: np.ndarray) -> TableColumn:
-        kept = super().take(rows)
-        return Picked(kept.name, kept.values, kept.source, kept.first_row, kept.lines, self.of, self.rows[rows])
-
-
 def appended(table: Table, others: Mapping[str, Any], settings: Mapping[str, Any]) -> Table:
     """The tables of the user's own splits below each other, with a `split` column that says which is which."""
-    parts = {"train": table}
+    parts = [("train", table)]
     for split, source in others.items():
         if source is None:
             continue
         other, _ = read(source, **{k: v for k, v in settings.items() if k in keywords(source)})
         if not hasattr(other, "columns") or hasattr(other, "edges"):
             raise DataError(f"--{split} takes a table like the one to learn from; {_called(source)} is none.")
-        lacking = [c for c in table.columns if c not in other.columns and c != "split"]
-        if lacking:
-            raise DataError(
-                f"--{split} {other.source or 'data'} lacks the column{'s' if len(lacking) > 1 else ''} {some(lacking)} "
-                f"that {table.source or 'the training data'} has. Both need the same columns."
-            )
-        parts[split] = other
-    homes = [Path(p.source).parent for p in parts.values() if p.source]
-    home = Path(os.path.commonpath([h.absolute() for h in homes])) if len(set(homes)) > 1 else None
-    columns: dict[str, TableColumn] = {}
-    for name in table.columns:
-        if name != "split":
-            held = [part[name] for part in parts.values()]
-            values: Any = [v for c in held for v in (_moved(c, home) if home else c.values)]
-            source = str(home / Path(held[0].source).name) if home else held[0].source
-            if all(isinstance(c.values, np.ndarray) for c in held):
-                values = np.concatenate([c.values for c in held])
-            columns[name] = Stacked(name, values, source, 0, None, held)
-    words = [name for name, part in parts.items() for _ in range(part.rows)]
-    columns["split"] = TableColumn("split", words, table.source, 0)
-    skipped = [row for part in parts.values() for row in part.skipped]
-    return Table(columns, len(words), table.source, 0, skipped, list(table.notes))
-
-
-def _moved(column: TableColumn, home: Path) -> list[Any]:
-    """Paths of pictures, relative to their own table's folder, as relative to the folder above all tables."""
-    own = Path(column.source).parent.absolute() if column.source else home
-
-    def one(value: Any) -> Any:
-        path = isinstance(value, str) and value.lower().endswith(PICTURES) and not Path(value).is_absolute()
-        return os.path.relpath(own / value, home) if path else value
-
-    return [one(v) for v in column.values]
+        parts.append((split, other))
+    return stacked(parts)

@@ -11,8 +11,9 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from lamina.core import calls, names, settings
+from lamina.core import calls, hub, names, settings
 from lamina.core.errors import RunError, SettingError, ShapeError, UserError
+from lamina.core.files import digest
 from lamina.core.protocols import Dataset, Problem, Task
 from lamina.core.seeds import mix
 from lamina.data import opening
@@ -270,8 +271,21 @@ def _model(
 def _load(model: nn.Module, weights: Any) -> None:
     from lamina.models._weights import load
 
-    folder = weights.folder if isinstance(weights, Run) else Path(weights)
-    load(model, Run(folder).folder / "model.safetensors" if folder.is_dir() else folder, type(model).__name__)
+    path: Any = weights.folder if isinstance(weights, Run) else weights
+    if not hub.is_address(path) and (Path(path) / "run.json").is_file():
+        run, path = Run(path), Path(path) / "model.safetensors"
+        _check_weights(run, path)
+    load(model, path, type(model).__name__)
+
+
+def _check_weights(run: Run, path: Path) -> None:
+    """Refuse a run's weights that are not there, or not as the run saved them. Raises: RunError."""
+    if not path.is_file():
+        raise RunError(f"{run.folder} holds no model.safetensors yet: its training is {run.status}. Go on with: "
+                       f"lamina fit --resume {run.folder}")  # fmt: skip
+    known = run.about.get("weights_sha256")
+    if known and digest(path) != known:
+        raise RunError(f"{path} is not what the run saved: its SHA-256 differs. Restore it from a copy, or fit anew.")
 
 
 def _given(room: str, given: Any, recorded: str) -> tuple[Any, dict[str, Any]]:
@@ -302,14 +316,7 @@ def revive(run: Run, *, model: Any = None, task: Any = None) -> Assembly:
     if run.own.get("metrics"):
         task = Own(task, run.own.get("loss"), run.own["metrics"])
     path = run.folder / "model.safetensors"
-    if not path.is_file():
-        raise RunError(f"{run.folder} holds no model.safetensors yet: its training is {run.status}. Go on with: "
-                       f"lamina fit --resume {run.folder}")  # fmt: skip
-    from lamina.core.files import digest
-
-    known = about.get("weights_sha256")
-    if known and digest(path) != known:
-        raise RunError(f"{path} is not what the run saved: its SHA-256 differs. Restore it from a copy, or fit anew.")
+    _check_weights(run, path)
     model.load_state_dict(safetensors.torch.load(path.read_bytes()))
     model.eval()
     plan = Plan(**{**about["plan"], "device": "cpu"})  # where it answers; the number format is the one it was judged in

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lamina.core import names
+from lamina.core import hub, names
 from lamina.core.errors import RunError, SettingError, TrainingError, UserError
 from lamina.core.files import Lock, digest, sweep, told, write_sealed, write_text
 from lamina.core.protocols import Tick
@@ -32,10 +32,11 @@ def fit(source: Any = None, *, watch: Callable[["Fitting", Tick], None] | None =
     """Train a network and give the run.
 
     Args:
-        source: a path, a built-in's name, gym:ID, a frame, arrays, records, a graph; see `lamina.data.reading.read`.
+        source: a path, a built-in's name, gym:ID, hf:NAME, a frame, arrays, records, a graph; see
+            `lamina.data.reading.read`.
         target: column(s) to learn. task, model, method: a name, or an own object (a model may be any `nn.Module`).
-        budget: 10m, 20epochs, 5000steps. valid, test: sources of one's own splits. weights: a file or a run to start
-            from.
+        budget: 10m, 20epochs, 5000steps. valid, test: sources of one's own splits. weights: a file, a run or hf:NAME
+            to start from.
         set: settings, a mapping or KEY=VALUE strings. seed, device, out (the run's folder).
         loss: an own loss f(outputs, target); metrics: own metrics [g(predicted, target) -> number].
         resume: a run to go on with; nothing else but a larger budget is then needed.
@@ -79,6 +80,7 @@ class Fitting:
     ):
         self.saved: tuple[Any, Any] | None = None
         self.done = False
+        pinned: list[str] = []
         self.lock: Lock | None = None
         own = {"loss": loss, "metrics": metrics or None}
         if resume is not None:
@@ -89,11 +91,15 @@ class Fitting:
             if source is None:
                 raise SettingError("fit needs a source: a file, a folder, a built-in such as digits, or --resume RUN.")
             pairs = _pairs(set)
+            self.folder, called = fresh(out, source), (source, valid, test, weights)
+            source, valid, test = (hub.pinned(one, "datasets") for one in (source, valid, test))
+            weights = hub.pinned(weights, "models")
             self.asked = dict(
                 target=target, task=task, model=model, method=method, budget=budget, valid=valid, test=test,
                 weights=weights, set=pairs, seed=seed, device=device,
             )  # fmt: skip
-            self.folder = fresh(out, source)
+            pinned = [f"{a} is {b} now, which --resume keeps to" for a, b in
+                      zip(called, (source, valid, test, weights), strict=True) if a is not b and a != b]  # fmt: skip
         self.source, self.own = source, {name: value for name, value in own.items() if value is not None}
         asked = dict(self.asked)
         budget, pairs = asked.pop("budget"), asked.pop("set")
@@ -101,6 +107,7 @@ class Fitting:
         if resume is not None:
             asked["weights"] = None  # they are in the checkpoint
         self.parts: Assembly = assemble(source, pairs=pairs, own=self.own, **asked)
+        self.parts.notes[:0] = pinned
         self.budget = limit or _default_budget(self.parts)
         if not budget:
             self.parts.notes.append(f"budget {self.budget} (--budget)")
@@ -344,7 +351,8 @@ def fresh(out: str | Path | None, source: Any, prefix: str = "") -> Path:
             )
         return folder
     stem = Path(str(source)).stem if isinstance(source, str | Path) else type(source).__name__
-    stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", stem.removeprefix("gym:")).strip("-.").lower()[:40] or "run"
+    stem = re.sub(r"^(?:gym|hf):", "", stem)
+    stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", stem).strip("-.").lower()[:40] or "run"
     stem = prefix + stem
     root = Path("runs")
     taken = [int(m[1]) for p in root.glob(f"{stem}-*") if (m := re.fullmatch(re.escape(stem) + r"-(\d+)", p.name))]

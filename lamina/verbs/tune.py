@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lamina.core import hub
 from lamina.core.errors import DataError, LaminaError, MissingExtra, RunError, SettingError, UnknownName
 from lamina.core.files import write_json
 from lamina.core.seeds import mix
@@ -62,7 +63,7 @@ def tune(
         raise SettingError(f"--trials counts trainings, at least 1; {trials} came.")
     if budget is not None:
         Budget.parse(budget)
-    folder = _study_folder(out, source)
+    folder, source = _study_folder(out, source), hub.pinned(source, "datasets")
     recorded = {"source": _said(source), "set": keys, "seed": seed, "budget": budget} | {
         k: _said(v) for k, v in asked.items() if v is not None
     }
