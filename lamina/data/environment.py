@@ -215,8 +215,12 @@ def _make(name: str, settings: Mapping[str, Any]) -> Any:
         import gymnasium
     except ImportError as error:
         raise MissingExtra("gymnasium", "rl", f"The environment gym:{name}") from error
+    if name.count(":") > 1:
+        raise UnknownName(f"No environment is called 'gym:{name}'. It is gym:ID, or gym:MODULE:ID for one of your own.")
     try:
         return gymnasium.make(name, disable_env_checker=True, **settings)
+    except ModuleNotFoundError as error:
+        raise UnknownName(f"gym:{name} names the module {error.name!r} to import first, and there is none.") from error
     except gymnasium.error.DependencyNotInstalled as error:
         raise DataError(f"gym:{name} needs more than is installed: {error}") from error
     except gymnasium.error.Error as error:

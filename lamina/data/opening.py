@@ -345,10 +345,16 @@ def _split(
 def reopen(source: Any, like: Mapping[str, Any], fields: dict[str, Any], **settings: Any) -> Any:
     """A source to evaluate or predict on, with a run's fitted fields; all rows stand in the split 'all'.
 
-    like: the run's inputs, targets and weight.
+    like: the run's inputs, targets and weight. settings: of the reader; pixels, folder and outside of pictures, which
+    no run brings along.
     """
     if loader.is_loader(source):
         return loader.reopen(source, fields)
+    opened = {k: settings.pop(k) for k in ("pixels", "folder", "outside") if k in settings}
+    for name, value in opened.items():
+        for one in fields.values():
+            if hasattr(one, name):
+                setattr(one, name, value)
     table, _ = read(source, **settings)
     if not hasattr(table, "columns"):
         return table

@@ -5,18 +5,22 @@ is faster than Pillow and refuses more damage, and are decoded at a fraction of 
 """
 
 import io
+import os
+import stat
 import warnings
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
-__all__ = ["FORMATS", "SUFFIXES", "Unreadable", "decode", "fit_square", "png"]
+__all__ = ["FORMATS", "SUFFIXES", "Unreadable", "contents", "decode", "fit_square", "png"]
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
-PIXELS = 64_000_000  # largest picture that is decoded
+PIXELS = 64_000_000  # largest picture that is decoded (data.pixels)
+BYTES = 32 << 20  # of a file that is read without a look at how many its pixels could need
 SMALLEST = 2  # sides below this show nothing
 # What EXIF's orientation asks for: flip left to right, then so many quarter turns against the clock.
 TURNS = {2: (True, 0), 3: (False, 2), 4: (True, 2), 5: (True, 1), 6: (False, 3), 7: (True, 3), 8: (False, 1)}
@@ -44,7 +48,7 @@ def decode(data: bytes, *, channels: int | None = None, least: int = 0, pixels: 
         except UnidentifiedImageError:
             raise Unreadable(f"it is none of {', '.join(FORMATS)}") from None
         except Pillow.DecompressionBombError:
-            raise Unreadable(f"it has more than {pixels:,} pixels") from None
+            raise Unreadable(f"it has more than {pixels:,} pixels (data.pixels)") from None
         except (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, OverflowError) as e:
             raise Unreadable(f"it is damaged ({str(e).strip() or type(e).__name__})") from None
         except Exception as e:  # readers of damaged files raise whatever they meet
@@ -52,10 +56,8 @@ def decode(data: bytes, *, channels: int | None = None, least: int = 0, pixels: 
 
 
 def _decode(data: bytes, channels: int | None, least: int, pixels: int) -> np.ndarray:
-    picture = Pillow.open(io.BytesIO(data), formats=FORMATS)
+    picture = _opened(io.BytesIO(data), pixels)
     width, height = picture.size
-    if width * height > pixels:
-        raise Unreadable(f"it has {width}x{height} pixels, and at most {pixels:,} are read")
     if min(width, height) < SMALLEST:
         raise Unreadable(f"it has {width}x{height} pixels, which shows nothing")
     turn = TURNS.get(picture.getexif().get(0x0112, 1))
@@ -63,6 +65,8 @@ def _decode(data: bytes, channels: int | None, least: int, pixels: int) -> np.nd
         import simplejpeg
 
         grey = channels == 1 or (channels is None and picture.mode == "L")
+        tall, broad, *_ = simplejpeg.decode_jpeg_header(data)  # the two readers may see different headers
+        _few(broad, tall, pixels)
         found = simplejpeg.decode_jpeg(
             data, colorspace="GRAY" if grey else "RGB", min_height=least or 0, min_width=least or 0
         )
@@ -71,6 +75,58 @@ def _decode(data: bytes, channels: int | None, least: int, pixels: int) -> np.nd
     if turn:
         found = np.rot90(found[:, ::-1] if turn[0] else found, turn[1])
     return np.ascontiguousarray(found)
+
+
+def contents(path: Path, pixels: int = PIXELS) -> bytes:
+    """The bytes of a picture's file. Raises: Unreadable for a pipe, and for far more bytes than its pixels need."""
+    info = os.stat(path)
+    if not stat.S_ISREG(info.st_mode):
+        raise Unreadable("it is no plain file")
+    with open(path, "rb") as file:
+        if info.st_size > BYTES:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                try:
+                    width, height = _opened(file, pixels).size
+                except Unreadable:
+                    raise
+                except Exception as error:
+                    raise Unreadable(f"it has {info.st_size:,} bytes and no header of a picture ({error})") from None
+            if info.st_size > BYTES + 16 * width * height:
+                raise Unreadable(f"it has {info.st_size:,} bytes, far more than {width}x{height} pixels need")
+            file.seek(0)
+        return file.read()
+
+
+def _opened(file: IO[bytes], pixels: int) -> Any:
+    """Pillow's picture of a file, its header read and its size bounded."""
+    start = file.read(30)
+    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":  # Pillow makes room for all of it at once
+        _few(*_webp(start), pixels)
+    file.seek(0)
+    if Pillow.MAX_IMAGE_PIXELS is not None and pixels > Pillow.MAX_IMAGE_PIXELS:
+        Pillow.MAX_IMAGE_PIXELS = pixels  # asked for by the user: Pillow's own bound is below
+    picture = Pillow.open(file, formats=FORMATS)
+    _few(*picture.size, pixels)
+    return picture
+
+
+def _few(width: int, height: int, pixels: int) -> None:
+    if width * height > pixels:
+        raise Unreadable(
+            f"it has {width}x{height} pixels, and at most {pixels:,} are read (--set data.pixels={width * height})"
+        )
+
+
+def _webp(start: bytes) -> tuple[int, int]:
+    """Width and height that the first chunk of a WebP file says."""
+    kind, body = start[12:16], start[20:30]
+    if kind == b"VP8X":
+        return int.from_bytes(body[4:7], "little") + 1, int.from_bytes(body[7:10], "little") + 1
+    if kind == b"VP8L":
+        bits = int.from_bytes(body[1:5], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    return int.from_bytes(body[6:8], "little") & 0x3FFF, int.from_bytes(body[8:10], "little") & 0x3FFF
 
 
 def _pillow(picture: Any, channels: int | None) -> np.ndarray:

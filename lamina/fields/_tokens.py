@@ -13,6 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from lamina.core.errors import MissingExtra, SettingError, did_you_mean
+from lamina.core.untrusted import fits, parsed
+from lamina.fields._state import require
 
 __all__ = ["SPECIALS", "Bpe", "Bytes", "Characters", "Tokenizer", "Words", "tokenizer", "words_of"]
 
@@ -61,6 +63,8 @@ class Words:
         return {"words": self.words}
 
     def load(self, state: dict[str, Any]) -> None:
+        wrong = fits(state, {"words": [str]})
+        require(not wrong, str(wrong))
         self._take(list(state["words"]))
 
     def _take(self, words: list[str]) -> None:
@@ -100,6 +104,8 @@ class Characters:
         return {"characters": self.characters}
 
     def load(self, state: dict[str, Any]) -> None:
+        wrong = fits(state, {"characters": str})
+        require(not wrong, str(wrong))
         self._take(state["characters"])
 
     def _take(self, characters: str) -> None:
@@ -169,10 +175,32 @@ class Bpe:
         return {"vocab": self.vocab, "tokenizer": self._tokenizer.to_str() if self._tokenizer else None}
 
     def load(self, state: dict[str, Any]) -> None:
+        wrong = fits(state, {"vocab": int, "tokenizer": (str, None)})
+        require(not wrong, str(wrong))
         self.vocab = state["vocab"]
         if state["tokenizer"]:
-            self._tokenizer = _library().Tokenizer.from_str(state["tokenizer"])
+            _only_ours(parsed(state["tokenizer"], strict=True))
+            try:
+                self._tokenizer = _library().Tokenizer.from_str(state["tokenizer"])
+            except Exception as error:  # the library raises nothing narrower
+                raise ValueError(f"tokenizer: {error}") from None
             self._tokenizer.encode_special_tokens = True
+
+
+def _only_ours(held: Any) -> None:
+    """Refuse what `Bpe.fit` does not write: other parts of the library take patterns that never end, and paddings."""
+    kind = {"type": str}
+    merges = [([str], str)]
+    shape = {**dict.fromkeys(("normalizer", "truncation", "padding", "post_processor")), "pre_tokenizer": kind,
+             "decoder": kind, "added_tokens": [{"content": str, "id": int}],
+             "model": {**kind, "dropout": None, "vocab": {str: int}, "merges": merges}}  # fmt: skip
+    wrong = fits(held, shape, "tokenizer")
+    require(not wrong, str(wrong))
+    kinds = [held[part]["type"] for part in ("pre_tokenizer", "decoder", "model")]
+    require(kinds == ["ByteLevel", "ByteLevel", "BPE"], f"tokenizer is made of {', '.join(kinds)[:100]}")
+    ids = sorted(held["model"]["vocab"].values())
+    require(ids == list(range(len(ids))), "tokenizer numbers its tokens with gaps")
+    require([t["content"] for t in held["added_tokens"]] == list(SPECIALS), "tokenizer adds tokens of its own")
 
 
 def tokenizer(name: str, vocab: int | None = None) -> Tokenizer:

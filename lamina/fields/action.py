@@ -6,6 +6,8 @@ import numpy as np
 
 from lamina.core.errors import DataError
 from lamina.core.protocols import Column
+from lamina.core.untrusted import fits
+from lamina.fields._state import require
 
 __all__ = ["Action"]
 
@@ -29,7 +31,9 @@ class Action:
 
     @classmethod
     def restore(cls, name: str, state: dict[str, Any]) -> "Action":
-        return cls(name, **state)
+        wrong = fits(state, {"actions": int, "low": [float], "high": [float]})
+        require(not wrong and len(state["low"]) == len(state["high"]), wrong or "low and high are not as many")
+        return cls(name, actions=state["actions"], low=state["low"], high=state["high"])
 
     def state(self) -> dict[str, Any]:
         return {"actions": self.actions, "low": self.low, "high": self.high}

@@ -6,6 +6,8 @@ import numpy as np
 
 from lamina.core.errors import DataError
 from lamina.core.protocols import Column
+from lamina.core.untrusted import fits
+from lamina.fields._state import require
 
 __all__ = ["Array"]
 
@@ -31,6 +33,8 @@ class Array:
     @classmethod
     def restore(cls, name: str, state: dict[str, Any]) -> "Array":
         field = cls(name)
+        wrong = fits(state.get("shape"), [int], "shape")
+        require(not wrong and len(state["shape"]) < 16 and min(state["shape"], default=0) >= 0, wrong or "shape")
         field._become(state["shape"])
         return field
 

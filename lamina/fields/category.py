@@ -13,6 +13,7 @@ import numpy as np
 from lamina.core.errors import DataError
 from lamina.core.protocols import Column
 from lamina.fields._places import is_missing, of, rows, values_at
+from lamina.fields._state import put_back, require
 
 __all__ = ["Category", "label", "natural"]
 
@@ -50,7 +51,9 @@ class Category:
     @classmethod
     def restore(cls, name: str, state: dict[str, Any]) -> "Category":
         field = cls(name)
-        field.__dict__.update(state)
+        put_back(field, state, labels=[str], counts=[int])
+        require(len(field.counts) in (0, len(field.labels)), "labels and counts are not as many")
+        require(not field.whole or all(len(w) < 100 and _is_digits(w) for w in field.labels), "labels are no numbers")
         return field
 
     def state(self) -> dict[str, Any]:
@@ -167,7 +170,15 @@ def natural(word: str) -> tuple[Any, ...]:
         return (0, float(word), word)
     except ValueError:
         parts = re.split(r"(\d+)", word)
-        return (1, [(0, int(p), "") if p.isdecimal() else (1, 0, p.casefold()) for p in parts if p], word)
+        return (
+            1,
+            [(0, int(p), "") if p.isdecimal() and len(p) < 1000 else (1, 0, p.casefold()) for p in parts if p],
+            word,
+        )
+
+
+def _is_digits(word: str) -> bool:
+    return word.removeprefix("-").isdecimal()
 
 
 def _is_whole(value: Any) -> bool:

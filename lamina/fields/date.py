@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from lamina.core.errors import DataError
+from lamina.core.errors import DataError, SettingError
 from lamina.core.protocols import Column
+from lamina.core.untrusted import fits
 from lamina.fields._places import is_missing, of, rows, values_at
+from lamina.fields._state import require
 from lamina.fields.number import Number
 
 __all__ = ["Date", "several"]
@@ -26,6 +28,7 @@ TOLERATED = 0.05  # share of values that may be no dates in a column that is gue
 REFUSED = 0.1  # and in any part of it, such as the training rows, that is then read
 # What could be a date at all; the patterns of strptime are slow to say no.
 _LIKELY = re.compile(r"^\s*(\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|\d{8}\s*$|\d{1,2} [^\W\d]{3,}|[^\W\d]{3,}[ ,].*\d)")
+LONGEST = 64  # characters of a date, however it is written
 EPOCH = datetime(1970, 1, 1)
 
 
@@ -41,6 +44,8 @@ class Date:
     kinds = ("numbers",)
 
     def __init__(self, name: str, *, format: str | None = None):
+        if format not in (None, "iso"):
+            _tried(format)
         self.name, self.format = name, format
         self.line = Number(name)  # seconds since 1970
         self.rounds: list[str] = []
@@ -58,6 +63,8 @@ class Date:
 
     @classmethod
     def restore(cls, name: str, state: dict[str, Any]) -> "Date":
+        wrong = fits(state, {"format": (str, None), "rounds": [str], "plain": bool, "line": dict})
+        require(not wrong and set(state["rounds"]) <= set(ROUNDS), wrong or "rounds")
         field = cls(name, format=state["format"])
         field.rounds, field.plain = list(state["rounds"]), state["plain"]
         field.line = Number.restore(name, state["line"])
@@ -234,6 +241,8 @@ def _moment(value: Any, format: str | None) -> datetime | None:
         return None
     else:
         text = value.strip()
+        if len(text) > LONGEST:
+            return None
         try:
             if format in (None, "iso"):
                 if len(text) < 8 or "-" not in text[:8]:  # 2024, 20240131 and 2024W05 are rather numbers or codes
@@ -243,4 +252,22 @@ def _moment(value: Any, format: str | None) -> datetime | None:
                 moment = datetime.strptime(text, str(format))
         except ValueError:
             return None
-    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    try:
+        return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    except OverflowError:  # before the year 1 or after 9999, once in UTC
+        return None
+
+
+def _tried(format: str) -> None:
+    """Refuse a pattern that is none: strptime says so with errors of several kinds."""
+    try:
+        datetime.strptime("", format)
+    except ValueError as error:
+        if "does not match" in str(error) or "time data" in str(error):
+            return
+        reason = str(error)
+    except re.error:
+        reason = "it has a part twice"
+    else:
+        return
+    raise SettingError(f"format is a pattern of strptime such as %d/%m/%Y, but {format[:60]!r} came: {reason}.")

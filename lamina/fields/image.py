@@ -10,11 +10,14 @@ import numpy as np
 
 from lamina.core.errors import DataError, SettingError
 from lamina.core.protocols import Column
-from lamina.fields._pixels import PIXELS, SUFFIXES, Unreadable, decode, fit_square, png
+from lamina.core.untrusted import plain
+from lamina.fields._pixels import PIXELS, SUFFIXES, Unreadable, contents, decode, fit_square, png
 from lamina.fields._places import is_missing, of, rows
+from lamina.fields._state import put_back, require
 
 __all__ = ["Image"]
 
+SIDE = 8_000  # of a square that pictures are brought to
 SAMPLE = 500  # training pictures that size, channels, mean and deviation are taken from
 LARGEST = 224  # the side that the data alone may ask for
 RESIZES = ("cover", "pad", "stretch")
@@ -29,7 +32,7 @@ class Image:
         resize: "cover" cuts the middle out, "pad" adds black, "stretch" gives up the shape.
         folder: where relative paths start; None is the folder of the table.
         outside: also read files outside that folder.
-        pixels: a larger picture is not decoded.
+        pixels: a larger picture is not decoded, nor a file of far more bytes than it could need.
 
     Encoded: {"image": (n, channels, size, size) uint8}; `standardise` makes floats of a batch.
     """
@@ -49,8 +52,10 @@ class Image:
     ):
         if resize not in RESIZES:
             raise SettingError(f"resize is one of {', '.join(RESIZES)}, but {resize!r} came.")
-        if (size is not None and size < 1) or channels not in (None, 1, 3, 4):
-            raise SettingError(f"A picture has a size of at least 1 and 1, 3 or 4 channels, not {size} and {channels}.")
+        if (size is not None and not 0 < size <= SIDE) or channels not in (None, 1, 3, 4):
+            raise SettingError(
+                f"A picture has a size of 1 to {SIDE:,} and 1, 3 or 4 channels, not {size} and {channels}."
+            )
         self.name, self.size, self.channels, self.resize = name, size, channels, resize
         self.folder, self.outside, self.pixels = folder, outside, pixels
         self.mean: list[float] = []
@@ -68,18 +73,21 @@ class Image:
         if not all(isinstance(value, str | Path) and str(value).lower().endswith(SUFFIXES) for value in known):
             return 0.0
         field = cls(column.name, outside=True)
-        there = sum(field._path(column, value).is_file() for value in known)
+        there = sum(plain(field._path(column, value)) for value in known)
         return 0.99 if there >= 0.5 * len(known) else 0.6  # so that missing files are said, not taken for labels
 
     @classmethod
     def restore(cls, name: str, state: dict[str, Any]) -> "Image":
         field = cls(name)
-        field.__dict__.update(state)
+        put_back(field, state, size=int, channels=int, mean=[float], deviation=[float])
+        require(field.resize in RESIZES and field.channels in (1, 3, 4), "resize or channels")
+        require(0 < (field.size or 0) <= SIDE, f"size {field.size}")
+        require(len(field.mean) == len(field.deviation) == field.channels, "mean and deviation")
         return field
 
     def state(self) -> dict[str, Any]:
-        # Where the training pictures lay says nothing on another machine.
-        return {key: value for key, value in self.__dict__.items() if key not in {"name", "folder", "outside"}}
+        # Where the training pictures lay says nothing on another machine, and what may be opened there is not theirs.
+        return {k: v for k, v in self.__dict__.items() if k not in {"name", "folder", "outside", "pixels"}}
 
     def fit(self, column: Column) -> None:
         """Find size, channels, and the mean and deviation of each channel, on up to 500 of the training pictures."""
@@ -223,12 +231,14 @@ class Image:
         path = self._path(column, value)
         if not self.outside and (self.folder is not None or column.source):
             home = Path(self.folder) if self.folder is not None else Path(column.source).parent
-            if not path.resolve().is_relative_to(home.resolve()):
+            if not Path(os.path.realpath(str(path).replace("\0", "?"))).is_relative_to(home.resolve()):
                 raise Unreadable(f"{value} lies outside of the folder {home} (outside=true reads it all the same)")
         try:
-            data = path.read_bytes()
+            data = contents(path, self.pixels)
         except (OSError, ValueError) as e:
             raise Unreadable(f"{path}: {getattr(e, 'strerror', None) or e}") from None
+        except Unreadable as e:
+            raise Unreadable(f"{path}: {e}") from None
         try:
             return decode(data, channels=self.channels, least=self._least(least), pixels=self.pixels)
         except Unreadable as e:

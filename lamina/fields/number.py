@@ -14,6 +14,7 @@ import numpy as np
 from lamina.core.errors import DataError, SettingError
 from lamina.core.protocols import Column
 from lamina.fields._places import MISSING, of, rows, values_at
+from lamina.fields._state import put_back
 
 __all__ = ["Number", "parse", "written"]
 
@@ -59,7 +60,8 @@ class Number:
     @classmethod
     def restore(cls, name: str, state: dict[str, Any]) -> "Number":
         field = cls(name)
-        field.__dict__.update(state)
+        put_back(field, state)
+        cls(name, decimal=field.decimal, thousands=field.thousands)  # which refuses other signs
         return field
 
     def state(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import numpy as np
 from lamina.core.errors import DataError
 from lamina.core.protocols import Column
 from lamina.fields._places import is_missing, of, rows
+from lamina.fields._state import put_back
 from lamina.fields.category import label, natural
 
 __all__ = ["Tags"]
@@ -49,7 +50,7 @@ class Tags:
     @classmethod
     def restore(cls, name: str, state: dict[str, Any]) -> "Tags":
         field = cls(name)
-        field.__dict__.update(state)
+        put_back(field, state, labels=[str], counts=[int], separator=(str, None))
         return field
 
     def state(self) -> dict[str, Any]:

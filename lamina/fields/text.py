@@ -12,7 +12,9 @@ import numpy as np
 
 from lamina.core.errors import DataError
 from lamina.core.protocols import Column
+from lamina.core.untrusted import fits
 from lamina.fields._places import is_missing, of, rows
+from lamina.fields._state import require
 from lamina.fields._tokens import END, PADDING, START, UNKNOWN, Tokenizer, Words, tokenizer, words_of
 
 __all__ = ["Text"]
@@ -64,11 +66,15 @@ class Text:
 
     @classmethod
     def restore(cls, name: str, state: dict[str, Any]) -> "Text":
-        field = cls(name, **state["settings"])
+        settings = {"tokens": str, "vocab": (int, None), "length": int, "signs": bool}
+        wrong = fits(state, {"settings": settings, "tokenizer": dict, "bag?": dict, "idf": [float]})
+        require(not wrong, str(wrong))
+        field = cls(name, **{key: state["settings"][key] for key in settings})
         field.tokenizer.load(state["tokenizer"])
         if field.bag is not field.tokenizer:
             field.bag.load(state["bag"])
         field.idf = np.array(state["idf"], np.float32)
+        require(len(field.idf) == field.bag.size(), f"idf has {len(field.idf)} weights for {field.bag.size()} words")
         return field
 
     def state(self) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Vectors: a fixed number of numbers in each cell, such as an embedding or what an environment shows."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +7,8 @@ import numpy as np
 
 from lamina.core.errors import DataError
 from lamina.core.protocols import Column
+from lamina.core.untrusted import parsed
+from lamina.fields._state import put_back, require
 
 __all__ = ["Vector"]
 
@@ -39,7 +40,8 @@ class Vector:
     @classmethod
     def restore(cls, name: str, state: dict[str, Any]) -> "Vector":
         field = cls(name)
-        field.__dict__.update(state)
+        put_back(field, state, mean=[float], deviation=[float])
+        require(len(field.mean) == len(field.deviation) == field.width, "mean and deviation have another width")
         return field
 
     def state(self) -> dict[str, Any]:
@@ -97,7 +99,7 @@ def _vector(value: Any) -> Sequence[float] | None:
         if not value.lstrip().startswith("["):
             return None
         try:
-            value = json.loads(value)
+            value = parsed(value)
         except ValueError:
             return None
     if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "iuf":

@@ -35,13 +35,14 @@ def predict(
     """Columns of answers, a value a sample; also written to `out` (.csv, .jsonl, or what the task draws, such as .png).
 
     source: like fit's; its target column, if there is one, is not looked at. text: one sample of a text run.
-    set: settings of the task's own prediction (length, temperature, count).
+    set: settings of the task's own prediction (length, temperature, count), and of the reader, as data.NAME.
     """
     run = runs.open(run)
     parts = revive(run, model=model, task=task)
     if out is not None:
         _sure(Path(out), parts.task)
     options = dict(set or {})
+    settings |= {key.removeprefix("data."): options.pop(key) for key in [*options] if key.startswith("data.")}
     if source is None and text is not None:
         columns = run.about["data"]["inputs"]
         if len(columns) != 1:

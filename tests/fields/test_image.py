@@ -212,7 +212,7 @@ def test_a_thumbnail_is_a_small_png():
 def test_messages_of_settings():
     with pytest.raises(SettingError, match="resize is one of cover, pad, stretch, but 'crop' came"):
         Image("x", resize="crop")
-    with pytest.raises(SettingError, match="at least 1 and 1, 3 or 4 channels, not 0 and 2"):
+    with pytest.raises(SettingError, match="a size of 1 to 8,000 and 1, 3 or 4 channels, not 0 and 2"):
         Image("x", size=0, channels=2)
     with pytest.raises(DataError, match="it is float64 of shape"):
         fitted([np.zeros((4, 4))])
