@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import sys
+import threading
 import urllib.parse
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ from lamina.core.files import Lock, read_sealed, write_sealed
 __all__ = ["Address", "Listing", "cache", "fetch", "is_address", "listing", "parse", "pinned"]
 
 MOST_FILES = 100_000
+MOST_LISTED = 128 << 20  # bytes of a listing
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?"
 _REVISION = r"refs/pr/\d+|refs/convert/[a-z]+|[A-Za-z0-9_][A-Za-z0-9._-]*"
 _ADDRESS = re.compile(rf"hf:({_NAME}/{_NAME}|{_NAME}(?![^@]))(?:@({_REVISION}))?(?:/(.+))?", re.DOTALL)
@@ -100,7 +102,7 @@ def listing(address: Address) -> Listing:
     path = _home(whole) / "listing.json"
     if path.is_file():
         with contextlib.suppress(RunError, ValueError, TypeError, KeyError):  # damaged: asked for again
-            kept = read_sealed(path)["files"]
+            kept = read_sealed(path, {"files": {str: list}}, MOST_LISTED)["files"]
             return Listing(whole, {name: Known(*row) for name, row in kept.items()})
     with _or_cached(whole):
         files = _tree(whole)
@@ -137,7 +139,7 @@ def fetch(listed: Listing, names: Iterable[str]) -> list[Path]:
 def cache() -> Path:
     """Where downloads are kept. Raises: SettingError where no such place is known."""
     if given := os.environ.get("LAMINA_CACHE"):
-        return Path(given)
+        return Path(given).expanduser().absolute()
     try:
         if os.name == "nt" and os.environ.get("LOCALAPPDATA"):
             return Path(os.environ["LOCALAPPDATA"]) / "lamina" / "cache"
@@ -270,7 +272,7 @@ def _get(listed: Listing, name: str, alone: bool) -> None:
     _may_ask(what)
     blob = _blob(known)
     blob.parent.mkdir(parents=True, exist_ok=True)
-    part = blob.with_name(f".{blob.name}.{'' if alone else f'{os.getpid()}.'}tmp")
+    part = blob.with_name(f".{blob.name}.{'' if alone else f'{os.getpid()}-{threading.get_ident()}.'}tmp")
     above = "datasets/" if address.kind == "datasets" else ""
     place = f"/{above}{address.name}/resolve/{address.revision}/{urllib.parse.quote(name)}"
     download.fetch(place, part, known, what)
@@ -285,7 +287,7 @@ def _may_ask(what: str) -> None:
 def _place(blob: Path, path: Path) -> None:
     """The blob's bytes under a name of their own: one more name for the same file, or a copy where that cannot be."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{blob.name[:24]}.{os.getpid()}.tmp")
+    beside = path.with_name(f".{blob.name[:24]}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         try:
             os.link(blob, beside)

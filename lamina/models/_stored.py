@@ -70,8 +70,15 @@ def _fetched(address: hub.Address) -> Path:
 
 
 def read(path: Path, most: int) -> dict[str, Tensor]:
-    """Every tensor of a file, by name. most: bytes that a compressed file may unpack to. Raises: RunError."""
+    """Every tensor of a file, by name. most: bytes that it may have, or unpack to. Raises: RunError."""
     name = path.name.lower()
+    parts = {path.parent / file for file in _index(path).values()} if name.endswith(INDEX) else {path}
+    size = sum(part.stat().st_size for part in parts if part.is_file())
+    if size > most:
+        raise RunError(
+            f"{path} has {size / 1e9:,.1f} GB, far more than the network holds ({most / 1e9:,.1f} GB would be taken). "
+            "Take weights of this network alone."
+        )
     if name.endswith(INDEX):
         return _parts(path)
     if name.endswith(".safetensors"):

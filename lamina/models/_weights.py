@@ -24,7 +24,7 @@ def load(model: nn.Module, path: str | Path, name: str = "the network") -> None:
     """
     own = model.state_dict()
     file = _stored.find(path)
-    held = _unwrapped(_stored.read(file, 4 * sum(t.nbytes for t in own.values()) + (64 << 20)), own)
+    held = _unwrapped(_stored.read(file, 8 * sum(t.nbytes for t in own.values()) + (64 << 20)), own)
     held = _translated(model, held)
     for twin, given in _tied(own):
         if twin not in held and given in held:

@@ -11,6 +11,7 @@ import pytest
 
 from lamina.core import download, hub
 from lamina.core.errors import DataError, SettingError
+from lamina.core.files import Lock
 from tests import hub as hubs
 
 SMALL = "a,b\n1,2\n"
@@ -253,6 +254,38 @@ def test_an_endpoint_is_a_plain_address(monkeypatch, given):
     assert "pass" not in str(error.value).partition("without")[0]
 
 
+@pytest.mark.parametrize("place", ["file:///etc/hostname", "ftp://127.0.0.1/x", "data:text/plain,x"])
+def test_a_redirect_leads_to_http_alone(there, monkeypatch, place):
+    monkeypatch.setattr(there, "answer", lambda path: (302, {"Location": place}, b""))
+    with pytest.raises(DataError, match=r"answers 302 \(.*not allowed|redirects to ftp://.* not followed"):
+        get("hf:a/b")
+
+
+def test_a_redirect_in_a_circle_ends(there, monkeypatch):
+    monkeypatch.setattr(there, "answer", lambda path: (302, {"Location": path}, b""))
+    with pytest.raises(DataError, match="answers 302"):
+        get("hf:a/b")
+    assert len(there.asked) < 20
+
+
+def test_a_listing_does_not_go_on_elsewhere(there, monkeypatch):
+    there.put("datasets", "a/b", x_csv=SMALL)
+    real = there.answer
+    link = {"Link": f'<{there.elsewhere}/more>; rel="next"'}
+    monkeypatch.setattr(there, "answer", lambda path: (200, link, b"[]") if "/tree/" in path else real(path))
+    with pytest.raises(DataError, match="continues its listing on another host, which is not followed"):
+        get("hf:a/b")
+    assert not there.paths("elsewhere")
+
+
+@pytest.mark.parametrize("row", [{"oid": "../x"}, {"size": -1}, {"size": "many"}, {"lfs": {"oid": "0", "size": 1}}])
+def test_a_listing_that_makes_no_sense_is_said(there, row):
+    there.put("datasets", "a/b", x_csv=SMALL)
+    there.listed["x.csv"] = row
+    with pytest.raises(DataError, match="the hub's listing of its files cannot be read"):
+        get("hf:a/b")
+
+
 # ------------------------------------------------------------------------------------------------------ in the way
 
 
@@ -331,6 +364,38 @@ def test_a_cache_that_cannot_be_written_is_said(there, monkeypatch, tmp_path):
         DataError, match=r"which cannot be written \(Not a directory\)\. Free space there, or set LAMINA"
     ):
         get("hf:a/b")
+
+
+def test_the_cache_is_where_the_user_keeps_such_things(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(hub.sys, "platform", "linux")
+    monkeypatch.setenv("LAMINA_CACHE", "mine")
+    assert hub.cache() == tmp_path / "mine"
+    monkeypatch.delenv("LAMINA_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert hub.cache() == tmp_path / "xdg" / "lamina"
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative, which the standard says to pass over")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert hub.cache() == tmp_path / ".cache" / "lamina"
+
+    def homeless() -> Path:
+        raise RuntimeError
+
+    monkeypatch.setattr(Path, "home", homeless)
+    with pytest.raises(SettingError, match=r"There is no home folder to keep downloads in\. Set LAMINA_CACHE"):
+        hub.cache()
+
+
+def test_two_who_fetch_at_once_both_get_it(there):
+    """The second finds the lock taken, and fetches beside it."""
+    there.put("datasets", "a/b", large_bin=LARGE)
+    (hub.cache() / "hub").mkdir(parents=True)
+    lock = Lock(hub.cache() / "hub" / "lock")
+    try:
+        assert get("hf:a/b")[0].read_bytes() == LARGE
+    finally:
+        lock.release()
+    assert not parts(hub.cache())
 
 
 def test_the_published_client_understands_the_hub_of_these_tests(there):

@@ -329,3 +329,13 @@ def test_arrays_that_claim_100_GB_are_refused_before_they_are_unpacked():
     with zipfile.ZipFile("w.npz", "w", zipfile.ZIP_DEFLATED) as out:
         out.writestr("w.npy", header.getvalue() + bytes(1000))
     assert "w.npz claims 100.0 GB of arrays, far more than the network holds" in refused("w.npz")
+
+
+@pytest.mark.parametrize("name", ["w.safetensors", "w.pt", "w.npz", "w.safetensors.index.json"])
+def test_a_file_of_100_GB_is_refused_before_it_is_read(name):
+    big = Path("part.safetensors" if name.endswith("json") else name)
+    with open(big, "wb") as file:
+        file.truncate(100 * 10**9)  # takes no room on the disk
+    if name.endswith("json"):
+        Path(name).write_text(json.dumps({"weight_map": {"w": "part.safetensors"}}))
+    assert f"{name} has 100.0 GB, far more than the network holds (0.1 GB would be taken)" in refused(name)
