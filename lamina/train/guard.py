@@ -23,7 +23,7 @@ class Guard:
     """Looks at gradients, and keeps the running statistics of a step to go back to."""
 
     def __init__(self, modules: Mapping[str, nn.Module], device: torch.device):
-        self._device = device
+        self._device, self._direct = device, device.type in ("cpu", "cuda")
         self._one, self._flag = torch.ones((), device=device), torch.zeros((), device=device)
         self._statistics = [b for module in modules.values() for m in module.modules() if m.training for b in _own(m)]
         self._kept = [b.clone() for b in self._statistics]
@@ -45,14 +45,19 @@ class Guard:
         for buffer, kept in zip(self._statistics, self._kept, strict=True):
             torch.where(found.bool(), kept, buffer, out=buffer)
 
-    def finite(self, gradients: list[Tensor], loss: Tensor, norm: Tensor | None = None) -> bool:
-        """Whether all gradients and the loss are finite; waits for the device. norm: of all gradients, where known."""
-        if self._device.type == "cpu":
-            brief = [norm] if norm is not None else [g.sum() if g.numel() > LARGE else g for g in gradients]
-            if self._nothing(brief, loss):
-                return True
-            # a sum may overflow though each number is finite
-        return self._nothing(gradients, loss)
+    def finite(self, gradients: list[Tensor], loss: Tensor, norm: Tensor | None = None, *, large: bool = False) -> bool:
+        """Whether all gradients and the loss are finite; waits for the device.
+
+        norm: of all gradients, where it is known anyway. large: whether there are large ones among them.
+        """
+        brief = gradients
+        if norm is not None:
+            brief = [norm]
+        elif large:
+            brief = [g.sum() if g.numel() >= LARGE else g for g in gradients]
+        if self._nothing(brief, loss):
+            return True
+        return brief is not gradients and self._nothing(gradients, loss)  # a sum may overflow, and no number of it is
 
     def _nothing(self, looked: list[Tensor], loss: Tensor) -> bool:
         if self._look(looked, loss, self._flag).item() == 0:
@@ -66,7 +71,7 @@ class Guard:
 
     def _look(self, gradients: list[Tensor], loss: Tensor, flag: Tensor) -> Tensor:
         looked = [*gradients, loss if loss.dtype == gradients[0].dtype else loss.to(gradients[0].dtype)]
-        if self._device.type in ("cpu", "cuda"):
+        if self._direct:
             torch._amp_foreach_non_finite_check_and_unscale_(looked, flag, self._one)
             return flag
         return (~torch.stack([g.detach().float().abs().amax() for g in looked]).sum().isfinite()).float()

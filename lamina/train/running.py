@@ -14,7 +14,7 @@ from lamina.nn import optimizers, schedules
 from lamina.train.accumulation import shares_of, summed
 from lamina.train.average import follow
 from lamina.train.draws import Draws
-from lamina.train.guard import Guard, masks
+from lamina.train.guard import LARGE, Guard, masks
 from lamina.train.meter import Meter, unread
 from lamina.train.offence import NotFinite, Offence, spoilt_refusal
 from lamina.train.plan import Plan
@@ -45,6 +45,7 @@ class Running:
         self.guard = Guard(stage.modules, self._device)
         self._groups = [_parameters(phase) for phase in stage.phases]
         self.optimizers = [optimizers.create(phase.recipe, phase.parameters) for phase in stage.phases]
+        self._large = [any(p.numel() >= LARGE for p in group) for group in self._groups]
         self._masked = [masks(o, p) for o, p in zip(self.optimizers, stage.phases, strict=True)]
         self._losses = [torch.compile(p.loss) if plan.compile else p.loss for p in stage.phases]
         self._schedules: list[Any] = []
@@ -131,7 +132,9 @@ class Running:
             self.guard.restore_where(found)
             self.withheld.later(self.step, phase.name, found)
         norm = nn.utils.get_total_norm(gradients) if phase.recipe.clip else None
-        if not self._masked[index] and not self.guard.finite(gradients, shown[phase.name], norm):
+        if not self._masked[index] and not self.guard.finite(
+            gradients, shown[phase.name], norm, large=self._large[index]
+        ):
             self.guard.restore()
             self.withheld.now(index, phase, batches, shown)
             return False

@@ -256,18 +256,27 @@ def test_the_look_sees_one_number_anywhere_and_is_not_fooled_by_large_sums(place
     guard = Guard({}, torch.device("cpu"))
     gradients, loss = [torch.zeros(7), torch.randn(3 * LARGE), torch.randn(3, 3)], torch.tensor(1.0)
     norm = torch.nn.utils.get_total_norm
-    assert guard.finite(gradients, loss) and guard.finite(gradients, loss, norm(gradients))
-    assert not guard.finite(gradients, torch.tensor(value))
+
+    def seen(loss=loss):
+        answers = {
+            guard.finite(gradients, loss),
+            guard.finite(gradients, loss, large=True),
+            guard.finite(gradients, loss, norm(gradients)),
+        }
+        assert len(answers) == 1
+        return not answers.pop()
+
+    assert not seen()
+    assert seen(torch.tensor(value)) and not seen(loss.double())
     gradients[1][place] = value
-    assert not guard.finite(gradients, loss)
-    assert not guard.finite(gradients, loss, norm(gradients))
+    assert seen()
     gradients[1].fill_(1e38)  # whose sum, and whose norm, is too large for 32 bits
-    assert guard.finite(gradients, loss) and guard.finite(gradients, loss, norm(gradients))
+    assert not seen()
     gradients[1][0], gradients[1][1] = math.inf, -math.inf
-    assert not guard.finite(gradients, loss)
+    assert seen()
     gradients[1].zero_()
     gradients[0][3] = value
-    assert not guard.finite(gradients, loss)
+    assert seen()
 
 
 @pytest.mark.parametrize("policy", ["stop", "skip", "back"])
