@@ -55,15 +55,10 @@ class Guard:
             brief = [norm]
         elif large:
             brief = [g.sum() if g.numel() >= LARGE else g for g in gradients]
-        if self._nothing(brief, loss):
-            return True
-        return brief is not gradients and self._nothing(gradients, loss)  # a sum may overflow, and no number of it is
-
-    def _nothing(self, looked: list[Tensor], loss: Tensor) -> bool:
-        if self._look(looked, loss, self._flag).item() == 0:
+        if self._look(brief, loss, self._flag).item() == 0:
             return True
         self._flag.zero_()
-        return False
+        return brief is not gradients and self.finite(gradients, loss)  # a sum may overflow, and no number of it is
 
     def flag(self, gradients: list[Tensor], loss: Tensor) -> Tensor:
         """1.0 where a gradient or the loss is not finite, else 0.0: a scalar on the device, not waited for."""
