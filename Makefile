@@ -50,7 +50,7 @@ wheel: $(VENV)/.installed-dev
 	$(BIN)/python -m build --wheel --outdir dist .
 
 peers: $(PEERS)/.installed
-	OMP_NUM_THREADS=1 $(PEERS)/bin/python -m pytest -m peer $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(PEERS)/bin/python -m pytest -m peer -n $(CORES) --maxprocesses 8 $(PYTEST_ARGS)
 
 bench: $(PEERS)/.installed
 	@for file in benchmarks/*.py; do case $$file in */_*) ;; *) echo "== $$file"; $(PEERS)/bin/python $$file || exit 1;; esac; done

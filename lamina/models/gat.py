@@ -6,15 +6,19 @@ As in the paper: 8 heads of 8 features side by side, then heads that are average
 dropout 0.6 of features and of weights, edges gone along both ways and a loop at each node. `own=True` adds a matrix of
 the node's own features (the skip connection of section 3.3). Without edges a node attends to itself alone, and the
 network is a multilayer perceptron.
+
+Checkpoints: PyTorch Geometric's `models.GAT` of two layers over numbers, with act="elu", both ways, where `own` is left
+out and `last_heads` is `heads` (`LAYOUTS`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from lamina.core.errors import ShapeError
+from lamina.models._layouts import Layout
 from lamina.nn.bag import Bag
 from lamina.nn.embeddings import Categories
 from lamina.nn.graph import attend, places
@@ -129,3 +133,32 @@ class GAT(nn.Module):
         y = self.drop(self.elu(y + self.bias))
         out = self.last(self.scores(y), pattern).mean(1) + self.last_bias
         return out if self.own is None else out + self.own(y)
+
+
+def _split(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Their attention vectors (1, heads, width) as ours (heads, width)."""
+    return {name: p[0] if ".att_" in name and p.ndim == 3 else p for name, p in state.items()}
+
+
+def _joined(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: p[None] if ".att_" in name else p for name, p in state.items()}
+
+
+LAYOUTS = {
+    "geometric": Layout(
+        of="PyTorch Geometric's GAT",
+        marks=r"convs\.\d+\.(lin\.weight|att_src|att_dst|bias)$",
+        names=[
+            (r"numbers\.weight$", "convs.0.lin.weight"),
+            (r"first\.source$", "convs.0.att_src"),
+            (r"first\.target$", "convs.0.att_dst"),
+            (r"bias$", "convs.0.bias"),
+            (r"scores\.weight$", "convs.1.lin.weight"),
+            (r"last\.source$", "convs.1.att_src"),
+            (r"last\.target$", "convs.1.att_dst"),
+            (r"last_bias$", "convs.1.bias"),
+        ],
+        enter=_split,
+        leave=_joined,
+    )
+}

@@ -6,6 +6,8 @@ As in the paper: two layers of width 16, dropout of a half, edges gone along bot
 matrix for itself, H' = ReLU(Â H W + H U), as in Hamilton et al., "Inductive Representation Learning on Large Graphs"
 (2017), arXiv:1706.02216: where neighbours are often of another class, a node need not be like their mean. Without edges
 Â is the identity and the network a multilayer perceptron.
+
+Checkpoints: PyTorch Geometric's `models.GCN` over numbers, both ways, where `own` is left out (`LAYOUTS`).
 """
 
 from collections.abc import Sequence
@@ -15,6 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from lamina.core.errors import ShapeError
+from lamina.models._layouts import Layout
 from lamina.nn.bag import Bag
 from lamina.nn.embeddings import Categories
 from lamina.nn.graph import normalised, propagate
@@ -115,8 +118,22 @@ class GCN(nn.Module):
         if self.words is not None and words is not None:
             parts.append(self.words(words, words_offsets, words_weights))
         x = torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
-        adjacency = normalised(edges, len(x))
+        adjacency = normalised(edges, len(x), dtype=x.dtype)
         x = propagate(adjacency, x) + (x if self.own else 0) + self.bias
         for layer in self.layers:
             x = layer(self.drop(x.relu()), adjacency)
         return x
+
+
+LAYOUTS = {
+    "geometric": Layout(
+        of="PyTorch Geometric's GCN",
+        marks=r"convs\.\d+\.(lin\.weight|bias)$",
+        names=[
+            (r"numbers\.weight$", "convs.0.lin.weight"),
+            (r"bias$", "convs.0.bias"),
+            (r"layers\.(\d+)\.neighbours\.weight$", lambda found: f"convs.{int(found[1]) + 1}.lin.weight"),
+            (r"layers\.(\d+)\.neighbours\.bias$", lambda found: f"convs.{int(found[1]) + 1}.bias"),
+        ],
+    )
+}

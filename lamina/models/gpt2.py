@@ -3,8 +3,8 @@
 Paper: Radford et al., "Language Models are Unsupervised Multitask Learners" (2019). Norms stand before each branch,
 the branches' last weights begin smaller by sqrt(2 depth), the head is the table of tokens. Dropout at the usual places.
 
-Checkpoints: the names and shapes of transformers' `GPT2LMHeadModel`, read by `from_transformers` and written by
-`to_transformers`. It keeps the maps of a block as (in, out), where torch has (out, in).
+Checkpoints: transformers' `GPT2LMHeadModel` and `GPT2Model`, both ways (`LAYOUTS`). They keep the maps of a block as
+(in, out), where torch has (out, in).
 """
 
 import math
@@ -14,10 +14,11 @@ from collections.abc import Mapping
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from lamina.core.errors import SettingError, ShapeError
+from lamina.core.errors import SettingError
+from lamina.models._layouts import Layout
 from lamina.nn.attention import Cache, SelfAttention
 
-__all__ = ["GPT2", "from_transformers", "to_transformers"]
+__all__ = ["GPT2"]
 
 VARIANTS = {
     "": dict(),
@@ -126,58 +127,31 @@ class GPT2(nn.Module):
         return self.head(self.norm(x))[:, 0], state
 
 
-_NAMES = [
-    (r"tokens\.", "transformer.wte."),
-    (r"positions\.", "transformer.wpe."),
-    (r"norm\.", "transformer.ln_f."),
-    (r"head\.", "lm_head."),
-    (r"blocks\.(\d+)\.norm(\d)\.", r"transformer.h.\1.ln_\2."),
-    (r"blocks\.(\d+)\.attention\.qkv\.", r"transformer.h.\1.attn.c_attn."),
-    (r"blocks\.(\d+)\.attention\.out\.", r"transformer.h.\1.attn.c_proj."),
-    (r"blocks\.(\d+)\.mlp\.up\.", r"transformer.h.\1.mlp.c_fc."),
-    (r"blocks\.(\d+)\.mlp\.down\.", r"transformer.h.\1.mlp.c_proj."),
-]
+def _turned(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Their maps (in, out) as torch's (out, in), or back."""
+    maps = re.compile(r"\.c_(attn|proj|fc)\.weight$")
+    return {name: p.T.contiguous() if maps.search(name) else p for name, p in state.items()}
 
 
-def _theirs(name: str) -> str:
-    for ours, theirs in _NAMES:
-        made, found = re.subn(f"^{ours}", theirs, name)
-        if found:
-            return made
-    raise KeyError(name)
-
-
-def to_transformers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict of `GPT2` under the names and in the shapes of transformers' `GPT2LMHeadModel`."""
-    made = {_theirs(name): p for name, p in state.items()}
-    return {name: p.T.contiguous() if _turned(name) else p for name, p in made.items()}
-
-
-def from_transformers(model: GPT2, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Their state dict as one that `model.load_state_dict` takes; `transformer.` in front may be missing (`GPT2Model`).
-
-    Raises: ShapeError naming the first entry that is missing or of another shape.
-    """
-    made = {}
-    for name, own in model.state_dict().items():
-        theirs = _theirs(name)
-        p = state.get(theirs, state.get(theirs.removeprefix("transformer.")))
-        if p is None and name == "head.weight":  # tied: many files leave it out
-            p = state.get("transformer.wte.weight", state.get("wte.weight"))
-        if p is None:
-            raise ShapeError(
-                f"These weights have no {theirs!r}, so they are of no GPT-2 of {len(model.blocks)} blocks. "
-                f"Create it with the depth that they were saved from."
-            )
-        p = p.T.contiguous() if _turned(theirs) else p
-        if p.shape != own.shape:
-            raise ShapeError(
-                f"{theirs!r} is {tuple(p.shape)} in these weights, but {tuple(own.shape)} in this network. "
-                f"Create it with the sizes that the weights were saved from."
-            )
-        made[name] = p
-    return made
-
-
-def _turned(name: str) -> bool:
-    return bool(re.search(r"\.c_(attn|proj|fc)\.weight$", name))
+LAYOUTS = {
+    "transformers": Layout(
+        of="transformers' GPT2LMHeadModel",
+        marks=r"transformer\.(wte|wpe|ln_f|h\.\d+)\.|lm_head\.",
+        names=[
+            (r"tokens\.", "transformer.wte."),
+            (r"positions\.", "transformer.wpe."),
+            (r"norm\.", "transformer.ln_f."),
+            (r"head\.", "lm_head."),
+            (r"blocks\.(\d+)\.norm(\d)\.", r"transformer.h.\1.ln_\2."),
+            (r"blocks\.(\d+)\.attention\.qkv\.", r"transformer.h.\1.attn.c_attn."),
+            (r"blocks\.(\d+)\.attention\.out\.", r"transformer.h.\1.attn.c_proj."),
+            (r"blocks\.(\d+)\.mlp\.up\.", r"transformer.h.\1.mlp.c_fc."),
+            (r"blocks\.(\d+)\.mlp\.down\.", r"transformer.h.\1.mlp.c_proj."),
+        ],
+        prefix="transformer.",  # GPT2Model writes none
+        shared={"head.weight": "tokens.weight"},
+        ignored=r"\.attn\.(masked_)?bias$",  # the mask, in files of old
+        enter=_turned,
+        leave=_turned,
+    )
+}

@@ -3,16 +3,20 @@
 Paper: Rumelhart, Hinton, Williams, "Learning representations by back-propagating errors" (1986).
 `MLP()` is the worked example of every textbook: a picture of 28x28 grey pixels, 128 and 64 ReLU units, ten scores.
 `layers` is a plain chain (linear, norm, activation, dropout), so that it can be read off and written as other code.
+
+Checkpoints: the policy of Stable-Baselines3's DQN over a vector of numbers, both ways (`LAYOUTS`); it has no norm
+and no dropout.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from lamina.core.errors import SettingError, ShapeError
+from lamina.models._layouts import Layout
 from lamina.nn import activations
 from lamina.nn.embeddings import Categories
 
@@ -96,3 +100,19 @@ class MLP(nn.Module):
         if image is not None:
             parts.append(image.flatten(1))
         return self.layers(parts[0] if len(parts) == 1 else torch.cat(parts, dim=1))
+
+
+def _with_target(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Their policy holds the network twice: as it learns, and as the target that lags behind."""
+    return {**state, **{name.replace("q_net.", "q_net_target.", 1): p for name, p in state.items()}}
+
+
+LAYOUTS = {
+    "stable_baselines3": Layout(
+        of="Stable-Baselines3's DQN",
+        marks=r"q_net(_target)?\.q_net\.\d+\.",
+        names=[(r"layers\.", "q_net.q_net.")],
+        ignored=r"^q_net_target\.",
+        leave=_with_target,
+    )
+}

@@ -4,17 +4,23 @@ Paper: Gorishniy, Kotelnikov, Babenko, "TabM: Advancing Tabular Deep Learning wi
 (2024), arXiv:2410.24210. As in the paper: BatchEnsemble layers, input scales of the first layer at random signs and
 all others at one, an output layer a member, members trained side by side and averaged only when asked for an answer.
 Numbers are spread by `PiecewiseLinear` or `PeriodicLinear`, one embedding shared by all members.
+
+Checkpoints: the authors' package `tabm`, both ways (`LAYOUTS`): arch_type "tabm", with `PeriodicEmbeddings(lite=False)`
+or `PiecewiseLinearEmbeddings(version="B", activation=False)` whose columns have equally many pieces. Their one-hot
+codes begin at 0 and have no slot for the unknown, so a column of theirs with c values is one of c + 1 here.
 """
 
 import itertools
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from lamina.core.errors import SettingError, ShapeError
+from lamina.models._layouts import Layout
 from lamina.nn.embeddings import Categories, PeriodicLinear, PiecewiseLinear
 
 __all__ = ["TabM"]
@@ -120,3 +126,48 @@ class TabM(nn.Module):
         if self.training:
             return y
         return y.log_softmax(-1).logsumexp(1) - math.log(self.members) if self.scores else y.mean(1)
+
+
+def _edges(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The edges of the pieces, which they keep as share = weight * x + bias; and one bias, wherever it stands."""
+    made = dict(state)
+    if "num_module.impl.weight" in made:
+        weight, bias = made.pop("num_module.impl.weight"), made.pop("num_module.impl.bias")
+        made["num_module.edges"] = torch.cat([-bias / weight, ((1 - bias) / weight)[:, -1:]], dim=1)
+        made["num_module.linear.bias"] = made.pop("num_module.linear0.bias")
+    return made
+
+
+def _shares(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    made = dict(state)
+    if "num_module.edges" in made:
+        edges = made.pop("num_module.edges")
+        made["num_module.impl.weight"] = 1 / edges.diff()
+        made["num_module.impl.bias"] = -edges[:, :-1] / edges.diff()
+        made["num_module.linear0.bias"] = made.pop("num_module.linear.bias")
+    return made
+
+
+def _blocks(found: re.Match[str]) -> str:
+    named = {"weight": "weight", "bias": "bias", "inputs": "r", "outputs": "s"}
+    return f"backbone.blocks.{int(found[1]) // 3}.0.{named[found[2]]}"
+
+
+LAYOUTS = {
+    "tabm": Layout(
+        of="the package tabm",
+        marks=r"(num_module|backbone\.blocks\.\d+|output)\.",
+        names=[
+            (r"numbers\.frequencies$", "num_module.periodic.weight"),
+            (r"numbers\.straight$", "num_module.linear0.weight"),
+            (r"numbers\.edges$", "num_module.edges"),
+            (r"numbers\.weight$", "num_module.linear.weight"),
+            (r"numbers\.bias$", "num_module.linear.bias"),
+            (r"layers\.(\d+)\.(\w+)$", _blocks),
+            (r"head$", "output.weight"),
+            (r"bias$", "output.bias"),
+        ],
+        enter=_edges,
+        leave=_shares,
+    )
+}

@@ -33,19 +33,24 @@ def places(edges: Int[Tensor, "two edges"] | None, nodes: int, *, undirected: bo
     return remember(_KEPT, (edges,), ("places", nodes, undirected), lambda: _places(edges, nodes, undirected))
 
 
-def normalised(edges: Int[Tensor, "two edges"] | None, nodes: int, *, undirected: bool = True) -> tuple | None:
-    """D^-1/2 (A + I) D^-1/2 as (places, values); for directed edges the degree counts the edges into a node."""
+def normalised(
+    edges: Int[Tensor, "two edges"] | None, nodes: int, *, undirected: bool = True, dtype: torch.dtype = torch.float32
+) -> tuple | None:
+    """D^-1/2 (A + I) D^-1/2 as (places, values); for directed edges the degree counts the edges into a node.
+
+    dtype: of the features that it is for, so that float64 keeps its digits.
+    """
     pattern = places(edges, nodes, undirected=undirected)
     if pattern is None:
         return None
 
     def values() -> Tensor:
-        scale = pattern.starts.diff().to(torch.get_default_dtype()).rsqrt()
+        scale = pattern.starts.diff().to(torch.promote_types(dtype, torch.float32)).rsqrt()
         return scale[pattern.rows] * scale[pattern.columns]
 
     if torch.compiler.is_compiling():
         return pattern, values()
-    return pattern, remember(_KEPT, (pattern.columns,), "normalised", values)
+    return pattern, remember(_KEPT, (pattern.columns,), ("normalised", dtype), values)
 
 
 def propagate(adjacency: tuple | None, x: Float[Tensor, "nodes width"]) -> Float[Tensor, "nodes width"]:

@@ -5,7 +5,8 @@ import torch
 from torch.nn.functional import elu, leaky_relu
 
 from lamina.core.errors import ShapeError
-from lamina.models.gat import GAT, VARIANTS
+from lamina.models.gat import GAT, LAYOUTS, VARIANTS
+from tests import peers
 
 EDGES = torch.tensor([[0, 1, 2, 0], [1, 2, 3, 3]])
 NEIGHBOURS = {0: [0, 1, 3], 1: [0, 1, 2], 2: [1, 2, 3], 3: [0, 2, 3], 4: [4]}
@@ -67,3 +68,15 @@ def test_it_learns_the_two_clubs_from_two_members_in_each_of_three_seeds():
 def test_nothing_to_read_is_refused():
     with pytest.raises(ShapeError, match="columns and vocab are 0"):
         GAT(columns=0)
+
+
+@pytest.mark.peer
+@peers.DTYPES
+def test_it_agrees_with_pytorch_geometric_on_the_karate_club(dtype):
+    theirs = peers.peer("torch_geometric.nn.models").GAT(34, 12, 2, 5, heads=4, act="elu")
+    edges = torch.tensor(list(pytest.importorskip("networkx").karate_club_graph().edges)).mT.contiguous()
+    both, x = torch.cat([edges, edges.flip(0)], 1), torch.randn(34, 34, dtype=dtype)
+    ours = GAT(columns=34, classes=5, width=3, heads=4, last_heads=4).to(dtype).eval()
+    peers.shaken(theirs, dtype)
+    peers.exchange(theirs, ours, LAYOUTS["geometric"])
+    peers.agree(ours(numbers=x, edges=edges), theirs(x, both))

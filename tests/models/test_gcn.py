@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from lamina.core.errors import ShapeError
-from lamina.models.gcn import GCN, VARIANTS
+from lamina.models.gcn import GCN, LAYOUTS, VARIANTS
+from tests import peers
 
 EDGES = torch.tensor([[0, 1, 2, 0], [1, 2, 3, 3]])
 
@@ -93,3 +94,27 @@ def test_nothing_to_read_and_a_single_layer_are_refused():
         GCN(columns=0)
     with pytest.raises(ShapeError, match="depth is 1"):
         GCN(depth=1)
+
+
+@pytest.mark.peer
+@peers.DTYPES
+@pytest.mark.parametrize("depth", [2, 4])
+def test_it_agrees_with_pytorch_geometric_on_the_karate_club(depth, dtype):
+    """Their edges are given along both ways, ours as they are in the club."""
+    theirs = peers.peer("torch_geometric.nn.models").GCN(34, 8, depth, 3)
+    edges = torch.tensor(list(pytest.importorskip("networkx").karate_club_graph().edges)).mT.contiguous()
+    both, x = torch.cat([edges, edges.flip(0)], 1), torch.randn(34, 34, dtype=dtype)
+    ours = GCN(columns=34, classes=3, width=8, depth=depth).to(dtype).eval()
+    peers.shaken(theirs, dtype)
+    peers.exchange(theirs, ours, LAYOUTS["geometric"])
+    peers.agree(ours(numbers=x, edges=edges), theirs(x, both))
+
+
+def test_a_layout_refuses_what_it_has_no_place_for():
+    with pytest.raises(ShapeError, match=r"PyTorch Geometric's GCN has nothing like 'layers\.0\.own\.weight'"):
+        LAYOUTS["geometric"].write(GCN(**VARIANTS["tiny"], own=True).state_dict())
+    theirs = LAYOUTS["geometric"].write(GCN(**VARIANTS["tiny"], depth=3).state_dict())
+    with pytest.raises(ShapeError, match=r"also hold 'convs\.2\.bias', and 2 in all"):
+        LAYOUTS["geometric"].read(
+            GCN(**VARIANTS["tiny"]), theirs | {"convs.1.lin.weight": torch.zeros(3, 8), "convs.1.bias": torch.zeros(3)}
+        )

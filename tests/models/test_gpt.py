@@ -3,14 +3,18 @@
 import math
 
 import pytest
+import safetensors.torch
 import torch
 from torch.nn import functional as F
 
 from lamina.core.errors import SettingError, ShapeError
-from lamina.models import gpt, gpt2
+from lamina.models import create, gpt, gpt2
 from lamina.models.gpt import GPT
-from lamina.models.gpt2 import GPT2, from_transformers, to_transformers
+from lamina.models.gpt2 import GPT2
 from lamina.nn.generation import Decoder, greedy, sample
+from tests import peers
+
+PUBLISHED = gpt2.LAYOUTS["transformers"]
 
 
 def shaken(model):
@@ -138,33 +142,56 @@ def transformers_gpt2(state, tokens, depth, heads):
 
 def test_gpt2_agrees_with_the_published_layout_both_ways():
     model, tokens = shaken(GPT2(**gpt2.VARIANTS["tiny"])), text(2, 9)
-    theirs = to_transformers(model.state_dict())
+    theirs = PUBLISHED.write(model.state_dict())
     assert theirs["transformer.h.1.attn.c_attn.weight"].shape == (16, 48)
     torch.testing.assert_close(model(tokens), transformers_gpt2(theirs, tokens, 2, 2), rtol=1e-8, atol=1e-8)
     other = GPT2(**gpt2.VARIANTS["tiny"]).double().eval()
     del theirs["lm_head.weight"]  # tied, and left out of many files
-    other.load_state_dict(from_transformers(other, theirs))
-    assert torch.equal(other(tokens), model(tokens))
+    bare = {name.removeprefix("transformer."): p for name, p in theirs.items()}  # GPT2Model
+    bare["h.0.attn.bias"] = torch.ones(1, 1, 16, 16)  # the mask, in files of old
+    for held in (theirs, bare):
+        assert PUBLISHED.meets(held)
+        other.load_state_dict(PUBLISHED.read(other, held))
+        assert torch.equal(other(tokens), model(tokens))
+
+
+def test_a_file_under_the_published_names_is_read_by_create(tmp_path):
+    model = shaken(GPT2(**gpt2.VARIANTS["tiny"])).float()
+    theirs = PUBLISHED.write(model.state_dict())
+    del theirs["lm_head.weight"]
+    safetensors.torch.save_file(theirs, tmp_path / "published.safetensors")
+    other = create("gpt2_tiny", weights=tmp_path / "published.safetensors").eval()
+    assert torch.equal(other(text(2, 9)), model(text(2, 9)))
 
 
 @pytest.mark.peer
-def test_gpt2_agrees_with_transformers_itself():
-    transformers = pytest.importorskip("transformers", reason="needs the package transformers")
-    config = transformers.GPT2Config(vocab_size=64, n_positions=16, n_embd=16, n_layer=2, n_head=2)
-    peer = shaken(transformers.GPT2LMHeadModel(config))
-    model = GPT2(**gpt2.VARIANTS["tiny"]).double().eval()
-    model.load_state_dict(from_transformers(model, peer.state_dict()))
-    torch.testing.assert_close(model(text(2, 9)), peer(text(2, 9)).logits, rtol=1e-8, atol=1e-8)
-    assert set(to_transformers(model.state_dict())) == set(peer.state_dict())
+@peers.DTYPES
+def test_gpt2_agrees_with_transformers_itself(dtype, tmp_path):
+    """A checkpoint of transformers' own, as it is saved, found to be one and read; and written back."""
+    transformers = peers.peer("transformers")
+    sizes = dict(vocab_size=64, n_positions=16, n_embd=16, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0)
+    theirs = peers.shaken(transformers.GPT2LMHeadModel(transformers.GPT2Config(**sizes)), dtype)
+    path = peers.stored(theirs, tmp_path)
+    ours = create("gpt2_tiny", weights=path).to(dtype).eval()
+    ours.load_state_dict(PUBLISHED.read(ours, theirs.state_dict()))  # create is of float32
+    peers.agree(ours(text(2, 9)), theirs(text(2, 9)).logits)
+    peers.exchange(theirs, ours, PUBLISHED)
+    peers.agree(ours(text(2, 9)), theirs(text(2, 9)).logits)
 
 
 def test_weights_that_do_not_fit_are_named():
     model = GPT2(**gpt2.VARIANTS["tiny"])
-    theirs = to_transformers(model.state_dict())
+    theirs = PUBLISHED.write(model.state_dict())
     with pytest.raises(ShapeError, match=r"'transformer\.wte\.weight' is \(64, 16\).*but \(65, 16\) in this network"):
-        from_transformers(GPT2(**(gpt2.VARIANTS["tiny"] | dict(vocab=65))), theirs)
-    with pytest.raises(ShapeError, match=r"have no 'transformer\.h\.2\.ln_1\.weight', so they are of no GPT-2 of 3"):
-        from_transformers(GPT2(**(gpt2.VARIANTS["tiny"] | dict(depth=3))), theirs)
+        PUBLISHED.read(GPT2(**(gpt2.VARIANTS["tiny"] | dict(vocab=65))), theirs)
+    with pytest.raises(ShapeError, match=r"have no 'transformer\.h\.2\.ln_1\.weight' for .*'blocks\.2\.norm1\.weight'"):
+        PUBLISHED.read(GPT2(**(gpt2.VARIANTS["tiny"] | dict(depth=3))), theirs)
+
+
+def test_blocks_that_the_network_does_not_have_are_not_left_out_in_silence():
+    theirs = PUBLISHED.write(GPT2(**gpt2.VARIANTS["tiny"]).state_dict())
+    with pytest.raises(ShapeError, match=r"also hold 'transformer\.h\.1\.attn\.c_attn\.bias', and 12 in all"):
+        PUBLISHED.read(GPT2(**(gpt2.VARIANTS["tiny"] | dict(depth=1))), theirs)
 
 
 def test_gpt2_says_where_its_places_end():

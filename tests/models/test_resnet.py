@@ -3,7 +3,9 @@ import torch
 from torch.nn import functional as F
 
 from lamina.core.errors import SettingError, ShapeError
+from lamina.models import create
 from lamina.models.resnet import VARIANTS, ResNet
+from tests import peers
 
 
 def norm(state, name, x):
@@ -115,18 +117,20 @@ def test_its_names_are_those_of_published_checkpoints():
     assert names == expected
 
 
-@pytest.mark.parametrize("variant", ["18", "50"])
-def test_a_published_checkpoint_gives_the_peers_outputs(variant):
-    try:
-        from torchvision.models import resnet as peer
-    except (ImportError, RuntimeError) as error:
-        pytest.skip(f"torchvision is not here: {error}")
-    theirs = getattr(peer, f"resnet{variant}")().double().eval()
-    theirs.load_state_dict(randomised(**VARIANTS[variant]).state_dict())
-    ours = ResNet(**VARIANTS[variant]).double().eval()
-    ours.load_state_dict(theirs.state_dict())
-    x = torch.randn(2, 3, 64, 64).double()
-    torch.testing.assert_close(ours(x), theirs(x), rtol=1e-8, atol=1e-8)
+@pytest.mark.peer
+@peers.DTYPES
+@pytest.mark.parametrize("variant", ["18", "50", "152"])
+def test_a_published_checkpoint_gives_the_peers_outputs(variant, dtype, tmp_path):
+    """Torchvision's names are ours: its file is read as it is, and ours by its network."""
+    resnet = peers.peer("torchvision.models.resnet")
+    theirs = peers.shaken(getattr(resnet, f"resnet{variant}")(num_classes=7), dtype)
+    ours = create(f"resnet{variant}", classes=7, weights=peers.stored(theirs, tmp_path)).to(dtype).eval()
+    x = torch.randn(2, 3, 64, 64, dtype=dtype)
+    if dtype == torch.float64:  # what `create` loads is float32
+        ours.load_state_dict(theirs.state_dict())
+    peers.agree(ours(x), theirs(x))
+    peers.shaken(theirs, dtype, seed=1).load_state_dict(ours.state_dict(), strict=True)
+    peers.agree(ours(x), theirs(x))
 
 
 def test_stages_are_handed_out_as_a_backbone():

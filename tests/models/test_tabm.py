@@ -1,8 +1,11 @@
+import functools
+
 import pytest
 import torch
 
 from lamina.core.errors import SettingError, ShapeError
-from lamina.models.tabm import EnsembleLinear, TabM
+from lamina.models.tabm import LAYOUTS, EnsembleLinear, TabM
+from tests import peers
 
 
 def member_of(model: TabM, member: int, x: torch.Tensor) -> torch.Tensor:
@@ -59,3 +62,28 @@ def test_wrong_settings_are_refused_in_words():
         TabM(columns=0)
     with pytest.raises(SettingError, match="'piecewise' or 'periodic', but embedding is 'linear'"):
         TabM(embedding="linear")
+
+
+@pytest.mark.peer
+@peers.DTYPES
+@pytest.mark.parametrize("embedding", ["periodic", "piecewise"])
+def test_it_agrees_with_its_authors_package(embedding, dtype, monkeypatch):
+    """Members one by one, numbers and categories; their codes begin at 0, ours at 1."""
+    tabm, spread = peers.peer("tabm"), peers.peer("rtdl_num_embeddings")
+    x, codes = torch.randn(50, 3, dtype=dtype), torch.randint(0, 4, (50, 2))
+    monkeypatch.setattr(torch, "zeros", functools.partial(torch.zeros, dtype=dtype))  # their edges are made so
+    if embedding == "periodic":
+        numbers = spread.PeriodicEmbeddings(3, 5, n_frequencies=6, lite=False)
+    else:
+        numbers = spread.PiecewiseLinearEmbeddings(spread.compute_bins(x, n_bins=6), 5, activation=False, version="B")
+    monkeypatch.undo()
+    sizes = dict(n_num_features=3, cat_cardinalities=[4, 4], d_out=2, n_blocks=2, d_block=8, k=4)
+    theirs = tabm.TabM.make(**sizes, num_embeddings=numbers)
+    kept = {name: p.clone() for name, p in theirs.state_dict().items() if ".impl." in name}
+    peers.shaken(theirs, dtype).load_state_dict(kept, strict=False)  # edges in disorder are none
+    sizes = dict(columns=3, cardinalities=[5, 5], outputs=2, members=4, hidden=[8, 8], width=5, pieces=6)
+    ours = TabM(**sizes, embedding=embedding, drop=0.0).to(dtype)
+    before = theirs(x, codes)
+    peers.exchange(theirs, ours, LAYOUTS["tabm"])
+    peers.agree(ours.train()(x, codes + 1), before)
+    peers.agree(ours.eval()(x, codes + 1), theirs(x, codes).mean(1))

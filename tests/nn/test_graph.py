@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from lamina.nn.graph import attend, normalised, places, propagate, segment_softmax
+from tests import peers
 
 # 0 - 1 - 2, an edge twice, a loop at 3, and 4 alone
 EDGES, NODES = torch.tensor([[0, 1, 0, 3], [1, 2, 1, 3]]), 5
@@ -84,9 +85,19 @@ def test_attention_over_neighbours_is_the_masked_dense_softmax():
         torch.testing.assert_close(mine, theirs)
 
 
+@pytest.mark.peer
 def test_agrees_with_pytorch_geometric():
-    geometric = pytest.importorskip("torch_geometric.nn")
+    geometric = peers.peer("torch_geometric.nn")
     x = torch.randn(NODES, 3)
     edges = torch.cat([EDGES[:, :2], EDGES[:, :2].flip(0)], 1)
     theirs = geometric.GCNConv(3, 4)
     torch.testing.assert_close(propagate(normalised(edges, NODES), theirs.lin(x)) + theirs.bias, theirs(x, edges))
+
+
+def test_the_weights_of_neighbours_keep_the_digits_of_the_features():
+    """float64 to its own precision; half precision from sums in float32, for degrees beyond 256 are no bfloat16."""
+    x = torch.randn(NODES, 3, dtype=torch.float64)
+    adjacency = normalised(EDGES, NODES, dtype=torch.float64)
+    d = dense().sum(1).double().rsqrt()
+    torch.testing.assert_close(propagate(adjacency, x), (d[:, None] * dense().double() * d) @ x, rtol=1e-14, atol=1e-14)
+    assert normalised(EDGES, NODES, dtype=torch.bfloat16)[1].dtype == torch.float32
