@@ -2,7 +2,7 @@
 
 import copy
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,10 @@ from lamina.core.errors import RunError, SettingError, ShapeError, UserError
 from lamina.core.files import digest
 from lamina.core.protocols import Dataset, Problem, Task
 from lamina.core.seeds import mix
+from lamina.core.untrusted import tensors
 from lamina.data import opening
 from lamina.metrics import names as metric_names
+from lamina.nn.outline import outline
 from lamina.tasks._own import Own
 from lamina.train.plan import Plan
 from lamina.verbs.run import Run
@@ -278,11 +280,35 @@ def _load(model: nn.Module, weights: Any) -> None:
     load(model, path, type(model).__name__)
 
 
-def _check_weights(run: Run, path: Path) -> None:
-    """Refuse a run's weights that are not there, or not as the run saved them. Raises: RunError."""
+def _as_held(run: Run, path: Path, make: Callable[[], nn.Module]) -> None:
+    """Refuse a run whose settings make another network than its weights are of, before memory is taken for either."""
+    held = {name: shape for name, (_, shape) in tensors(path).items()}
+    try:
+        shapes = outline(make, 100 * len(held) + 1000)
+    except UserError:
+        raise
+    except Exception as error:
+        raise RunError(
+            f"{run.folder / 'run.json'} is damaged: its settings make no {run.about['model']['name']} "
+            f"({type(error).__name__}: {error}). Restore it from a copy, or fit anew."
+        ) from error
+    if held != shapes:
+        name = next(iter(held.keys() ^ shapes.keys()), "") or next(n for n in held if held[n] != shapes[n])
+        raise RunError(
+            f"{path} does not fit the {run.about['model']['name']} that {run.folder / 'run.json'} describes: {name!r} "
+            f"is {held.get(name, 'missing')} in it and {shapes.get(name, 'not part')} of the network. Restore both."
+        )
+
+
+def _present(run: Run, path: Path) -> None:
     if not path.is_file():
         raise RunError(f"{run.folder} holds no model.safetensors yet: its training is {run.status}. Go on with: "
                        f"lamina fit --resume {run.folder}")  # fmt: skip
+
+
+def _check_weights(run: Run, path: Path) -> None:
+    """Refuse a run's weights that are not there, or not as the run saved them. Raises: RunError."""
+    _present(run, path)
     known = run.about.get("weights_sha256")
     if known and digest(path) != known:
         raise RunError(f"{path} is not what the run saved: its SHA-256 differs. Restore it from a copy, or fit anew.")
@@ -307,17 +333,26 @@ def revive(run: Run, *, model: Any = None, task: Any = None) -> Assembly:
                 f"{run.folder} was made with one's own {name}, {about['asked'][name]}, which no folder holds; "
                 f"give it again: {name}=…"
             )
+    if lacking := [name for name in [*held["inputs"], *held["targets"]] if name not in fields]:
+        raise RunError(f"{run.folder} lacks the field of {lacking[0]!r}. Restore it from a copy, or fit anew.")
+    path = run.folder / "model.safetensors"
+    _present(run, path)
     if task is None or inspect.isclass(task) or isinstance(task, str):
         kind = _given("tasks", task, about["task"]["name"])
         task = _task(kind, fields, held["inputs"], held["targets"], own.get("task", {}))
     if model is None or inspect.isclass(model) or isinstance(model, str):
         chosen = _given("models", model, about["model"]["name"])
-        model, _ = _model(None, chosen, about["data"]["sizes"], own.get("model", {}), about["seed"])
+        how = (None, chosen, about["data"]["sizes"], own.get("model", {}), about["seed"])
+        if model is None:
+            _as_held(run, path, lambda: _model(*how)[0])
+        model, _ = _model(*how)
     if run.own.get("metrics"):
         task = Own(task, run.own.get("loss"), run.own["metrics"])
-    path = run.folder / "model.safetensors"
     _check_weights(run, path)
+    tensors(path)
     model.load_state_dict(safetensors.torch.load(path.read_bytes()))
     model.eval()
-    plan = Plan(**{**about["plan"], "device": "cpu"})  # where it answers; the number format is the one it was judged in
+    # where it answers; the number format is the one it was judged in
+    plan = Plan(**settings.check(Plan, {**about["plan"], "device": "cpu"}))
+    plan.settled()
     return Assembly(None, task, model, None, plan, {}, own)

@@ -27,9 +27,7 @@ def evaluate(
     if source is None and run.about.get("metrics"):
         return dict(run.about["metrics"])
     parts = revive(run, model=model, task=task)
-    data = opening.reopen(
-        source if source is not None else run.about["source"], run.about["data"], run.fields(), **settings
-    )
+    data = opening.reopen(source if source is not None else run.source, run.about["data"], run.fields(), **settings)
     if hasattr(data, "has_targets") and not data.has_targets():
         raise DataError(
             f"{data.name} lacks the target column {', '.join(data.targets)}, so nothing can be measured. "

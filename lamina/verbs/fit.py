@@ -1,11 +1,14 @@
 """fit: from a source to a run, by way of whatever was asked and the rest inferred; and the same, resumed."""
 
 import contextlib
+import csv
 import datetime
+import io
 import json
 import os
 import platform
 import re
+import shlex
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -15,15 +18,21 @@ import numpy as np
 import torch
 
 from lamina.core import hub, names
+from lamina.core.display import as_json, harmless
 from lamina.core.errors import RunError, SettingError, TrainingError, UserError
 from lamina.core.files import Lock, digest, sweep, told, write_sealed, write_text
 from lamina.core.protocols import Tick
+from lamina.core.settings import Argument, parse
+from lamina.core.untrusted import fits
 from lamina.fields import guess
 from lamina.train import checkpoint
 from lamina.train.budget import Budget
 from lamina.train.trainer import Stopped, Trainer
 from lamina.verbs.assemble import Assembly, Judgement, assemble
-from lamina.verbs.run import SCHEMA, Run
+from lamina.verbs.run import SCHEMA, Run, learnt_from
+
+_STATE = {"trainer": {"plan": dict, "step": int, "best": (dict, None), "marks": {str: int}, "budget": str},
+          "clock": {"spent": float, "save_every": int}, "stage": dict}  # fmt: skip
 
 __all__ = ["Fitting", "fit", "fresh", "train"]
 
@@ -85,7 +94,8 @@ class Fitting:
         own = {"loss": loss, "metrics": metrics or None}
         if resume is not None:
             given = {"model": model, "task": task, "method": method, "valid": valid, "test": test}
-            source, self.asked = self._recorded(resume, source, {k: v for k, v in given.items() if v is not None}, own)
+            given = {k: v for k, v in given.items() if v is not None}
+            source, self.asked = self._recorded(resume, source, given, own, _pairs(set))
             self.asked["budget"] = budget or self.asked["budget"]
         else:
             if source is None:
@@ -140,7 +150,7 @@ class Fitting:
         began = self.saved is not None
         try:
             self._write_fields()
-            for tick in self.trainer.run(parts.method, parts.problem(seed)):
+            for tick in self._put_back(self.trainer.run(parts.method, parts.problem(seed))):
                 began = True
                 yield tick
             self._finish()
@@ -162,6 +172,22 @@ class Fitting:
             raise
         finally:
             self.lock.release()
+
+    def _put_back(self, ticks: Iterator[Tick]) -> Iterator[Tick]:
+        """The same ticks; before the first, a checkpoint whose parts do not fit each other is said to be so."""
+        try:
+            first = next(ticks)
+        except StopIteration:
+            return
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            if self.saved is None:
+                raise
+            raise RunError(
+                f"The checkpoint that {self.folder} goes on from cannot be put back ({type(error).__name__}: {error}). "
+                "Restore the run from a copy, or fit anew."
+            ) from error
+        yield first
+        yield from ticks
 
     def _finish(self) -> None:
         """The best weights back in the network, metrics and baseline measured, run.json closed."""
@@ -261,26 +287,30 @@ class Fitting:
                 )
             held[column] = {"field": known[type(one)], "state": one.state()}
         with told(self.folder):
-            write_text(folder / "fields.json", json.dumps(held, ensure_ascii=False))
-        rows = [f"{where},{json.dumps(str(why))}" for where, why in getattr(self.parts.data, "skipped", [])]
+            write_text(folder / "fields.json", as_json(held))
+        rows = [(where, why) for where, why in getattr(self.parts.data, "skipped", [])]
         if rows:
-            write_text(self.folder / "skipped.csv", "\n".join(["where,why", *rows]) + "\n")
+            buffer = io.StringIO()
+            lines = csv.writer(buffer, lineterminator="\n")
+            lines.writerows([harmless(str(cell)) for cell in row] for row in [("where", "why"), *rows])
+            write_text(self.folder / "skipped.csv", buffer.getvalue())
 
     # -------------------------------------------------------------------------------------------------------- resuming
 
     def _recorded(
-        self, resume: str | Path | Run, source: Any, given: Mapping[str, Any], own: Mapping[str, Any]
+        self, resume: str | Path | Run, source: Any, given: Mapping[str, Any], own: Mapping[str, Any], again: list[str]
     ) -> tuple[Any, dict[str, Any]]:
-        """The source and what was asked, with objects and own code given again put in their places."""
+        """The source and what was asked, with objects and own code given again put in their places.
+
+        again: settings given again, which may then name code.
+        """
         run = resume if isinstance(resume, Run) else Run(resume)
         self.folder, self._before = run.folder, run.about
         recorded = dict(run.about["asked"])
-        if source is None:
-            source = run.about["source"]
-            if source.startswith("<"):
-                raise RunError(
-                    f"{run.folder} learnt from an object in memory ({source}); give it again: fit(data, resume=…)."
-                )
+        source = run.source if source is None else source
+        for pair in recorded["set"] or ():
+            if pair not in again:
+                _no_code(pair, run.folder)
         for name, value in own.items():
             was = recorded.pop(name, None)
             if was and value is None:
@@ -288,6 +318,8 @@ class Fitting:
         for name in ("valid", "test"):
             if str(recorded[name]).startswith("<") and name not in given:
                 raise RunError(f"{run.folder} used an object in memory as {name} data; give it again: fit({name}=…).")
+            if recorded[name] is not None and name not in given:
+                learnt_from(run.folder, recorded[name])
         for name in ("task", "model", "method"):
             asked = recorded[name]
             if name in given or asked is None:
@@ -299,6 +331,8 @@ class Fitting:
         store = self.folder / "checkpoints"
         last = checkpoint.latest(store) if store.is_dir() else None
         self.saved = checkpoint.load(last) if last else None
+        if last and self.saved and (wrong := fits(self.saved[1], _STATE)):
+            raise RunError(f"{last / 'meta.json'} is not what a training saves: {wrong}. Restore it from a copy.")
         return source, recorded | dict(given)
 
     def _check_data(self, resumed: bool) -> None:
@@ -328,6 +362,19 @@ def _pairs(given: Mapping[str, Any] | list[str] | None) -> list[str]:
     if isinstance(given, Mapping):
         return [f"{k}={v if isinstance(v, str) else json.dumps(v)}" for k, v in given.items()]
     return list(given)
+
+
+def _no_code(pair: str, folder: Path) -> None:
+    """Refuse a recorded setting that names a field of one's own, which would be imported."""
+    key, _, text = pair.partition("=")
+    kinds = parse(text, Argument(key)) if key.strip() in ("types", "data.types") else None
+    for kind in kinds.values() if isinstance(kinds, Mapping) else ():
+        stem = str(kind).partition("(")[0]
+        if stem not in guess.fields() and (":" in stem or names.find("fields", stem).entry.origin != "lamina"):
+            raise RunError(
+                f"{folder} names the field {stem!r}, which is not part of lamina, and opening a run never runs code "
+                f"that the run names. If you trust that code, give it again: --set {shlex.quote(pair)}"
+            )
 
 
 def _counted(count: int, what: str) -> str:
@@ -361,6 +408,8 @@ def fresh(out: str | Path | None, source: Any, prefix: str = "") -> Path:
 
 def _remains(path: Path) -> bool:
     """What a process leaves that was killed before its run.json was there: nothing to go on with, or to keep."""
+    if path.is_symlink() or not path.is_file():
+        return False
     return path.name == "lock" or (path.name.startswith(".run.json.") and path.suffix == ".tmp")
 
 

@@ -11,7 +11,7 @@ from lamina.core.files import read_sealed
 from lamina.core.protocols import Field
 from lamina.core.untrusted import contents, document, fits, parsed, unlinked
 
-__all__ = ["SCHEMA", "Run", "open"]
+__all__ = ["SCHEMA", "Run", "learnt_from", "open"]
 
 SCHEMA = 1
 _NUMBER: Any = (float, None)
@@ -64,6 +64,11 @@ class Run:
     def metrics(self) -> dict[str, float]:
         """The final metrics on the test split (or the validation split, where there is no test)."""
         return {name: value["value"] for name, value in (self.about.get("metrics") or {}).items()}
+
+    @property
+    def source(self) -> str:
+        """What was learnt from, to be read again. Raises: RunError where that would run code that the run names."""
+        return learnt_from(self.folder, self.about["source"])
 
     @property
     def history(self) -> list[dict[str, Any]]:
@@ -130,6 +135,18 @@ def _read(folder: Path) -> dict[str, Any]:
     if wrong := fits(about, SHAPE):
         raise RunError(f"{path} is not what a run holds: {wrong}. Restore it from a copy, or fit anew.")
     return about
+
+
+def learnt_from(folder: Path, source: str) -> str:
+    """A source as a run names it. Raises: RunError for an object in memory, and for code to import."""
+    if source.startswith("<"):
+        raise RunError(f"{folder} learnt from an object in memory ({source}); give it again: fit(data, resume=…).")
+    if source.startswith("gym:") and ":" in source.removeprefix("gym:"):
+        raise RunError(
+            f"{folder} names {source}, which imports a module, and opening a run never runs code that the run names. "
+            f"If you trust that code, give it again: lamina fit {source} --resume {folder}"
+        )
+    return source
 
 
 def open(folder: str | Path | Run) -> Run:
