@@ -12,13 +12,14 @@ import torch
 from torch import nn
 
 from lamina.core import calls, hub, names, settings
-from lamina.core.errors import RunError, SettingError, ShapeError, UserError
+from lamina.core.errors import RunError, SettingError
 from lamina.core.files import digest
 from lamina.core.protocols import Dataset, Problem, Task
 from lamina.core.seeds import mix
 from lamina.core.untrusted import tensors
 from lamina.data import opening
 from lamina.metrics import names as metric_names
+from lamina.nn.misfits import named
 from lamina.nn.outline import outline
 from lamina.tasks._own import Own
 from lamina.train.plan import Plan
@@ -166,17 +167,10 @@ def _tried(model: nn.Module, task: Any, data: Any) -> None:
     batch = calls.on_device(next(iter(data.batches(task.sampler(model), split=split, batch=2))), model)
     shapes = ", ".join(f"{k} {tuple(v.shape)}" for k, v in batch.items() if k in calls.KINDS)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), named({"model": model}, f"{type(model).__name__} was tried on two samples ({shapes}) and"):
             outputs = calls.call(model, batch)
             task.predict(model, batch)
             task.loss(outputs, batch)
-    except UserError:
-        raise
-    except Exception as error:
-        raise ShapeError(
-            f"{type(model).__name__} and its loss were tried on two samples ({shapes}) and failed with "
-            f"{type(error).__name__}: {error}"
-        ) from error
     finally:
         model.train(was)
 

@@ -28,6 +28,7 @@ from lamina.fields import guess
 from lamina.train import checkpoint
 from lamina.train.budget import Budget
 from lamina.train.trainer import Stopped, Trainer
+from lamina.verbs import preflight
 from lamina.verbs.assemble import Assembly, Judgement, assemble
 from lamina.verbs.run import SCHEMA, Run, learnt_from
 
@@ -126,6 +127,8 @@ class Fitting:
             where, why = unread[0]
             more = f", … and {len(unread) - 1} more" if len(unread) > 1 else ""
             self.parts.notes.append(f"left out {_counted(len(unread), 'row')}: {where} ({why}){more}; see skipped.csv")
+        if resume is None:
+            self.parts.data.findings = [*getattr(self.parts.data, "findings", []), *preflight.look(self.parts, seed)]
         split = next((s for s in ("valid", "test") if self.parts.data.count(s)), None)
         self.judge = Judgement(self.parts.task, self.parts.data, split) if split else None
         self._check_data(resume is not None)

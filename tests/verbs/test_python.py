@@ -187,7 +187,7 @@ def test_a_run_of_one_s_own_needs_it_given_again(columns):
             None,
             r"'y' has 2 classes \('less', 'more'\), and the network gives outputs of shape \(2, 3\)",
         ),
-        (Plain(inputs=5), None, r"Plain and its loss were tried on two samples \(numbers \(2, 2\)\) and failed"),
+        (Plain(inputs=5), None, r"Plain was tried on two samples \(numbers \(2, 2\)\) and failed in layer 'layers.1'"),
         (Plain(), lambda o, t: o, r"The loss <lambda> returned a tensor of shape \(2, 2\), where a scalar"),
     ],
 )
