@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from lamina.core import calls, hub, names, settings
-from lamina.core.errors import RunError, SettingError
+from lamina.core.errors import RunError, SettingError, UserError
 from lamina.core.files import digest
 from lamina.core.protocols import Dataset, Problem, Task
 from lamina.core.seeds import mix
@@ -166,8 +166,9 @@ def _tried(model: nn.Module, task: Any, data: Any) -> None:
     model.eval()
     batch = calls.on_device(next(iter(data.batches(task.sampler(model), split=split, batch=2))), model)
     shapes = ", ".join(f"{k} {tuple(v.shape)}" for k, v in batch.items() if k in calls.KINDS)
+    doing = f"{type(model).__name__} was tried on two samples ({shapes}) and"
     try:
-        with torch.no_grad(), named({"model": model}, f"{type(model).__name__} was tried on two samples ({shapes}) and"):
+        with torch.no_grad(), named({"model": model}, doing):
             outputs = calls.call(model, batch)
             task.predict(model, batch)
             task.loss(outputs, batch)
