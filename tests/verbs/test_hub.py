@@ -126,9 +126,20 @@ def test_pictures_are_read_as_a_folder(there):
 
 
 def test_texts_are_read_as_documents(there):
-    there.commit("datasets", "a/b", {"one.txt": b"the cat sat on the mat " * 9, "two.txt": b"a dog ran off " * 9})
+    there.commit(
+        "datasets",
+        "a/b",
+        {
+            "one.txt": b"the cat sat on the mat " * 9,
+            "two.txt": b"a dog ran off " * 9,
+            "README.md": b"about",
+            ".hidden.txt": b"x",
+            "LICENSE.txt": b"x",
+        },
+    )
     found, _ = read("hf:a/b")
     assert list(found.columns) == ["text"] and found.rows == 2
+    assert sum("/resolve/" in path for path in there.paths()) == 2
 
 
 def test_a_repository_without_data_says_what_it_holds(there):
