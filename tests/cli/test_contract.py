@@ -128,6 +128,19 @@ def test_the_common_help_has_at_most_twelve_options_and_help_all_the_rest():
     assert {"--seed", "--device", "--epochs", "--steps", "--json"} <= set(options[1]) - set(options[0])
 
 
+def test_listings_are_wrapped_to_the_terminal_and_never_to_a_word_a_line(lamina, monkeypatch):
+    """40 columns: a line is no longer; 5 columns: 20 are left beside the names all the same. Into a pipe: as it is."""
+    whole = lamina("models").out
+    wide = max(len(re.match(r"\S+ +", line)[0]) for line in whole.splitlines() if line[0] != " ")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    for columns, most in ((60, 59), (5, wide + 20)):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        said = lamina("models").out
+        assert max(map(len, said.splitlines())) <= most
+        assert max(map(len, said.splitlines())) > most - 8
+        assert said.split() == whole.split()
+
+
 def test_a_wrong_option_ends_with_2_and_names_the_nearest():
     done = shell("fit", "digits", "--modle", "mlp")
     assert done.returncode == 2
