@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lamina.core.display import as_json, shown
-from lamina.core.errors import RunError, SettingError, TrainingError
+from lamina.core.errors import LaminaError, RunError, SettingError, TrainingError
 from lamina.core.untrusted import contents, document
 
 __all__ = [
@@ -134,9 +134,12 @@ def read_sealed(path: Path, shape: Any = dict, most: int = 8 << 20) -> dict[str,
 # ------------------------------------------------------------------------------------------------ when writing fails
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
 @contextlib.contextmanager
-def told(folder: Path) -> Iterator[None]:
-    """Within it, a disk that is full, or refuses otherwise, is one clear message."""
+def told(folder: Path, remedy: str = "") -> Iterator[None]:
+    """Within it, a disk that is full, or refuses otherwise, is one clear message. remedy: of what is no training."""
     try:
         yield
     except OSError as error:
@@ -144,7 +147,10 @@ def told(folder: Path) -> Iterator[None]:
         if error.errno == errno.ENAMETOOLONG:
             raise SettingError(f"{shown(where, 200)}: the system takes no path of {len(str(where)):,} characters. Name "
                                "a shorter one.") from None  # fmt: skip
-        what = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror or str(error)
+        what = "the disk is full" if error.errno in _FULL else error.strerror or str(error)
+        if remedy:
+            kind = LaminaError if error.errno in _FULL else SettingError
+            raise kind(f"Writing {where} failed: {what}. {remedy}") from error
         raise TrainingError(
             f"Writing {where} failed: {what}. What was saved before is whole. Mend that, then go on with: "
             f"lamina fit --resume {folder}"

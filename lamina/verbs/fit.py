@@ -289,14 +289,13 @@ class Fitting:
                     f"The field of {column!r}, {type(one).__name__}, is on no shelf; put it into lamina_ext/fields."
                 )
             held[column] = {"field": known[type(one)], "state": one.state()}
+        skipped = [[harmless(str(cell)) for cell in row] for row in getattr(self.parts.data, "skipped", [])]
         with told(self.folder):
             write_text(folder / "fields.json", as_json(held))
-        rows = [(where, why) for where, why in getattr(self.parts.data, "skipped", [])]
-        if rows:
-            buffer = io.StringIO()
-            lines = csv.writer(buffer, lineterminator="\n")
-            lines.writerows([harmless(str(cell)) for cell in row] for row in [("where", "why"), *rows])
-            write_text(self.folder / "skipped.csv", buffer.getvalue())
+            if skipped:
+                buffer = io.StringIO()
+                csv.writer(buffer, lineterminator="\n").writerows([("where", "why"), *skipped])
+                write_text(self.folder / "skipped.csv", buffer.getvalue())
 
     # -------------------------------------------------------------------------------------------------------- resuming
 

@@ -11,7 +11,7 @@ import torch
 from lamina.core import calls
 from lamina.core.display import as_json, harmless
 from lamina.core.errors import DataError, SettingError
-from lamina.core.files import write_bytes
+from lamina.core.files import told, write_bytes
 from lamina.core.seeds import generator
 from lamina.data import opening
 from lamina.verbs import run as runs
@@ -61,7 +61,8 @@ def predict(
             raw = _over(parts, data, seed, options)
     columns = parts.task.decode(raw)
     if out is not None:
-        _write(Path(out), columns, raw, parts.task)
+        with told(Path(out), "No answers were written. Make room, or name another --out."):
+            _write(Path(out), columns, raw, parts.task)
     return columns
 
 

@@ -14,7 +14,7 @@ LOADER = "tests.trust.tiny:fit_a_loader"
 
 
 def _table(folder: Path) -> None:
-    """A number, a category, a date and gaps; `price` to regress, `side` to classify."""
+    """A number, a category, a date and gaps, in the targets too; `price` to regress, `side` to classify."""
     draw = random.Random("table")
     with open(folder / "table.csv", "w", newline="") as file:
         rows = csv.writer(file)
@@ -24,7 +24,8 @@ def _table(folder: Path) -> None:
             price = 3 * size + len(colour) + draw.gauss(0, 0.3)
             day = f"2024-{draw.randrange(1, 13):02d}-{draw.randrange(1, 28):02d}"
             held = "" if draw.random() < 0.05 else f"{size:.4f}"
-            rows.writerow([held, colour, day, f"{price:.3f}", "left" if price > 4 else "right"])
+            side = "left" if price > 4 else "right"
+            rows.writerow([held, colour, day, *([f"{price:.3f}", side] if draw.random() < 0.97 else ["", ""])])
 
 
 def _texts(folder: Path) -> None:
