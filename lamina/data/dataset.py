@@ -5,6 +5,7 @@ Inputs stand in a batch under the kind that the network reads (all number column
 """
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -58,15 +59,15 @@ class TableData:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over names and raw values of the columns that are used."""
-        sha = hashlib.sha256()
+        """SHA-256 over names and raw values of the columns that are used; a folder's own place is left out of paths."""
+        sha, home = hashlib.sha256(), f"{self.table.source}{os.sep}" if self.table.source else ""
         for name in sorted([*self.inputs, *self.targets]):
             values = self.table[name].values
             sha.update(f"\x1d{name}\x1d{len(values)}".encode())
             if isinstance(values, np.ndarray) and values.dtype != object:
                 sha.update(np.ascontiguousarray(values).tobytes())
             else:
-                sha.update("\x1f".join(map(_printed, values)).encode("utf-8", "surrogatepass"))
+                sha.update("\x1f".join(_printed(v, home) for v in values).encode("utf-8", "surrogatepass"))
         return sha.hexdigest()
 
     def sizes(self) -> dict[str, Any]:
@@ -276,7 +277,7 @@ def _weight(column: TableColumn, index: int) -> float:
     return value
 
 
-def _printed(value: Any) -> str:
+def _printed(value: Any, home: str) -> str:
     if isinstance(value, np.ndarray):
         return hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
-    return repr(value)
+    return repr(value.removeprefix(home) if isinstance(value, str) else value)

@@ -15,9 +15,10 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
-__all__ = ["FORMATS", "SUFFIXES", "Unreadable", "contents", "decode", "fit_square", "png"]
+__all__ = ["FORMATS", "STARTS", "SUFFIXES", "Unreadable", "contents", "decode", "fit_square", "png"]
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
+STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")  # of most of their files
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
 PIXELS = 64_000_000  # largest picture that is decoded (data.pixels)
 BYTES = 32 << 20  # of a file that is read without a look at how many its pixels could need

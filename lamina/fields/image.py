@@ -11,7 +11,7 @@ import numpy as np
 from lamina.core.errors import DataError, SettingError
 from lamina.core.protocols import Column
 from lamina.core.untrusted import plain
-from lamina.fields._pixels import PIXELS, SUFFIXES, Unreadable, contents, decode, fit_square, png
+from lamina.fields._pixels import PIXELS, STARTS, SUFFIXES, Unreadable, contents, decode, fit_square, png
 from lamina.fields._places import is_missing, of, rows
 from lamina.fields._state import put_back, require
 
@@ -63,12 +63,14 @@ class Image:
 
     @classmethod
     def guess(cls, column: Column) -> float:
-        """Sure of uint8 arrays and of paths with a picture's ending to files that are there."""
+        """Sure of uint8 arrays, of a picture file's bytes, and of paths with its ending to files that are there."""
         step = max(1, len(column.values) // 50)
         known = [value for value in column.values[::step] if not _absent(value)]
         if not known:
             return 0.0
         if all(_is_pixels(value) for value in known):
+            return 1.0
+        if all(isinstance(value, bytes) and value.startswith(STARTS) for value in known):
             return 1.0
         if not all(isinstance(value, str | Path) and str(value).lower().endswith(SUFFIXES) for value in known):
             return 0.0

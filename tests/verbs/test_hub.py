@@ -14,6 +14,7 @@ from PIL import Image
 import lamina
 from lamina.core import download, hub
 from lamina.core.errors import DataError, RunError
+from lamina.data import opening
 from lamina.data.reading import read
 from tests import hub as hubs
 
@@ -123,6 +124,30 @@ def test_pictures_are_read_as_a_folder(there):
     there.commit("datasets", "a/b", {**files, "README.md": b"x", ".gitattributes": b"x"})
     found, target = read("hf:a/b")
     assert target == "label" and list(found["label"].values) == ["dark"] * 3 + ["pale"] * 3
+
+
+def test_pictures_are_the_same_data_wherever_the_cache_is(there, monkeypatch, tmp_path):
+    files = {
+        f"{kind}/{i}.png": picture(40 * i + shade) for kind, shade in (("dark", 0), ("pale", 120)) for i in range(6)
+    }
+    commit = there.commit("datasets", "a/b", files)
+    first = opening.dataset(f"hf:a/b@{commit}")[0].fingerprint
+    shutil.move(tmp_path / "cache", tmp_path / "moved")
+    monkeypatch.setenv("LAMINA_CACHE", str(tmp_path / "moved"))
+    there.stop()
+    assert opening.dataset(f"hf:a/b@{commit}")[0].fingerprint == first
+
+
+def test_pictures_inside_a_table_are_pictures(there):
+    """As the hub keeps most sets of pictures: Parquet, with a column of {bytes, path}."""
+    rows = [{"bytes": picture(6 * i), "path": f"../{i}.png"} for i in range(20)]
+    polars.DataFrame({"image": rows, "label": [i // 10 for i in range(20)]}).write_parquet(out := io.BytesIO())
+    there.commit("datasets", "a/b", {"data/train-00000-of-00001.parquet": out.getvalue()})
+    data, _ = opening.dataset("hf:a/b", target="label")
+    assert {name: type(field).__name__ for name, field in data.fields.items()} == {"label": "Boolean", "image": "Image"}
+    data.prepare(["image"])
+    pixels = next(data.batches({}, split="train", batch=2))["image"]
+    assert pixels.shape == (2, 1, 8, 8)
 
 
 def test_texts_are_read_as_documents(there):

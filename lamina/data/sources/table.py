@@ -409,7 +409,7 @@ def _parquet(path: Path, max_columns: int, max_values: int) -> Table:
         ) from None
     if not frame.height:
         raise DataError(f"{path} has {frame.width} columns but no rows.")
-    columns = {n: TableColumn(n, column_values(frame.get_column(n)), str(path), 1) for n in frame.columns}
+    columns = {n: TableColumn(n, column_values(_contents(frame.get_column(n))), str(path), 1) for n in frame.columns}
     return Table(columns, frame.height, str(path), 1, [], [])
 
 
@@ -417,6 +417,13 @@ def _claims(polars: Any, path: Path) -> tuple[int, int]:
     """Columns and rows, as the end of the file says them, before anything is unpacked."""
     scan = polars.scan_parquet(path, glob=False)
     return len(scan.collect_schema()), scan.select(polars.len()).collect().item()
+
+
+def _contents(series: Any) -> Any:
+    """The bytes of files that stand in a column as published sets have them, {bytes, path}; else the column itself."""
+    inner = {one.name for one in getattr(series.dtype, "fields", ())}
+    whole = inner == {"bytes", "path"} and not series.struct.field("bytes").has_nulls()
+    return series.struct.field("bytes").alias(series.name) if whole else series
 
 
 # ----------------------------------------------------------------------------------------------------------- words
