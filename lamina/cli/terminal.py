@@ -99,6 +99,10 @@ class _Progress:
         self._live = err.is_terminal
 
     def show(self, tick: Any) -> None:
+        while self._fitting.trainer.warnings:
+            if self._live:
+                err.file.write("\r\x1b[2K")
+            say(f"warning: {self._fitting.trainer.warnings.popleft()}", style="yellow")
         if tick.means:
             parts = [f"{k} {v:.4g}" for k, v in tick.means.items() if "/" not in k and k != "lr"]
             self._loss = "  ".join(parts)

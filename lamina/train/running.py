@@ -233,6 +233,7 @@ class Running:
         """All but the weights."""
         return {
             "path": list(self.path),
+            "judged": self.stage.judged,
             "begin": self.begin,
             "step": self.step,
             "steps": self.steps,

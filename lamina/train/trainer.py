@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from lamina.core.errors import RunError, SettingError, TrainingError
 from lamina.core.protocols import Judge, Method, Problem, Stage, Tick
@@ -65,6 +66,7 @@ class Trainer:
         self.step = 0  # over all stages
         self.spent = 0.0  # seconds of training before this process
         self.saved = saved
+        self.kept: nn.Module | None = None  # what the last judged stage came to, its moving average for instance
         self.passed: list[list[int]] = []  # [from, to]: updates after `from` that training went back behind
         self.warnings: deque[str] = deque(maxlen=100)  # to be shown; whoever shows them empties it
         if saved:
@@ -177,6 +179,7 @@ class Trainer:
             if self._stop:
                 self._halt()
         running.finish()
+        self.kept = stage.modules.get(stage.judged or "", self.kept)
         torch.manual_seed(mix(self.seed, *running.path, running.begin, "end"))  # the same, whether resumed or not
 
     def _begin(self, level: Level, stage: Stage) -> tuple[Running, Tick | None]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from lamina.core import names
 from lamina.core.errors import RunError
-from lamina.core.untrusted import document
+from lamina.core.files import read_sealed
 
 __all__ = ["datasets", "methods", "models", "runs", "tasks"]
 
@@ -51,7 +51,7 @@ def runs(folder: str | Path = "runs") -> list[dict[str, Any]]:
     for path in sorted(Path(folder).glob("*/run.json"), key=lambda p: p.lstat().st_mtime, reverse=True):
         row: dict[str, Any] = {"run": str(path.parent)}
         try:
-            about = document(path, _ROW, 8 << 20)
+            about = read_sealed(path, _ROW)
         except RunError:
             row |= {"status": "damaged"}
         else:
