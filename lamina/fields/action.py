@@ -39,16 +39,24 @@ class Action:
         return {"actions": self.actions, "low": self.low, "high": self.high}
 
     def fit(self, column: Column) -> None:
-        """Nothing to learn: the environment has said it."""
+        """Nothing to learn: the environment has said it. Raises: DataError where there was none."""
+        if not self.actions and not self.low:
+            raise DataError(
+                f"Column {self.name!r} is to hold actions, but no environment says which there are. Read it as a "
+                "category or a number, or give actions=N."
+            )
 
     def encode(self, column: Column, **how: Any) -> dict[str, np.ndarray]:
         return {"numbers": self.encode_target(column).reshape(len(column.values), -1).astype(np.float32)}
 
     def encode_target(self, column: Column) -> np.ndarray:
         """(n,) int64 of choices, or (n, width) float32 of vectors."""
-        if not self.actions:
-            return np.asarray(column.values, dtype=np.float32).reshape(len(column.values), len(self.low))
-        values = np.asarray([int(v) for v in column.values], dtype=np.int64)
+        try:
+            if not self.actions:
+                return np.asarray(column.values, dtype=np.float32).reshape(len(column.values), len(self.low))
+            values = np.asarray([int(v) for v in column.values], dtype=np.int64)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise DataError(f"Column {self.name!r} is to hold actions, but: {error}. Mend it.") from error
         wrong = np.flatnonzero((values < 0) | (values >= self.actions))
         if len(wrong):
             raise DataError(

@@ -42,8 +42,14 @@ class Array:
         return {"shape": self.shape}
 
     def fit(self, column: Column) -> None:
-        """Take the shape of the first cell."""
-        self._become(list(np.shape(column.values[0])))
+        """Take the shape of the first cell. Raises: DataError for cells that are no arrays of numbers."""
+        first = column.values[0]
+        if isinstance(first, str) or np.asarray(first).dtype.kind not in "iufb":
+            raise DataError(
+                f"Column {self.name!r} holds {type(first).__name__} ({column.where(0)}), where arrays of numbers were "
+                "expected. Say what it is, --set data.types={COLUMN: FIELD}, or leave it out."
+            )
+        self._become(list(np.shape(first)))
 
     def _become(self, shape: list[int]) -> None:
         self.shape = shape

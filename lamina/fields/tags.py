@@ -42,8 +42,8 @@ class Tags:
             return 0.0
         for separator in SEPARATORS[:2]:  # commas stand in prose and names, too
             several = sum(separator in value for value in known)
-            tags = [tag.strip() for value in known for tag in value.split(separator)]
-            if several >= 0.3 * len(known) and len(set(tags)) <= 0.5 * len(tags) and max(map(len, tags)) <= 40:
+            tags = [tag.strip() for value in known for tag in value.split(separator) if tag.strip()]
+            if tags and several >= 0.3 * len(known) and len(set(tags)) <= 0.5 * len(tags) and max(map(len, tags)) <= 40:
                 return 0.9
         return 0.0
 

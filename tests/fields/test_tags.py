@@ -58,3 +58,8 @@ def test_tags_are_guessed_where_they_come_again():
     assert guess(Column("topics", [["red", "round"], ["red"], []] * 5)).field == "tags"
     assert guess(Column("topics", ["red", "blue"] * 5)).field == "category"
     assert isinstance(Tags("x"), Field)
+
+
+def test_separators_alone_are_no_tags():
+    """They were once guessed to be, and then refused."""
+    assert Tags.guess(Column("c", [";", ";;"])) == 0
