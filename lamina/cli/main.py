@@ -33,6 +33,7 @@ Target = Annotated[str | None, typer.Option(metavar="COLUMN", help="Column(s) to
 Task = Annotated[str | None, typer.Option(metavar="NAME", help="What is asked; inferred from the columns.")]
 Model = Annotated[str | None, typer.Option(metavar="NAME", help="The network; see lamina models.")]
 OwnModel = Annotated[str | None, typer.Option(metavar="MODULE:CLASS", help="The run's network, where it is your own.")]
+OwnTask = Annotated[str | None, typer.Option(metavar="MODULE:CLASS", help="The run's task, where it is your own.")]
 Method = Annotated[str | None, typer.Option(metavar="NAME", help="The way of learning; see lamina methods.")]
 
 
@@ -102,6 +103,7 @@ def evaluate(
     run: RunName,
     source: Source = None,
     model: OwnModel = None,
+    task: OwnTask = None,
     as_json: Json = False,
 ) -> None:
     """A run's metrics, on its own test split or on other data."""
@@ -109,7 +111,7 @@ def evaluate(
     from lamina.cli import tables, terminal
 
     with terminal.remarks():
-        value = lamina.evaluate(run, source, model=model)
+        value = lamina.evaluate(run, source, model=model, task=task)
     _out(value, as_json, tables.metrics)
 
 
@@ -124,6 +126,7 @@ def predict(
     set: Sets = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Of what is drawn at random.")] = 0,
     model: OwnModel = None,
+    task: OwnTask = None,
     as_json: Json = False,
 ) -> None:
     """A run's answers for new data."""
@@ -132,7 +135,7 @@ def predict(
 
     given = terminal.typed(set or [])
     with terminal.remarks(), terminal.standard_input(source) as read:
-        value = lamina.predict(run, read, text=text, out=out, seed=seed, set=given, model=model)
+        value = lamina.predict(run, read, text=text, out=out, seed=seed, set=given, model=model, task=task)
     _out(value, as_json, lambda columns: tables.columns(columns, out))
 
 
@@ -140,13 +143,16 @@ def predict(
 def show(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A network, a task, a method, a data set, or a run.")],
     set: Sets = None,
+    model: OwnModel = None,
+    task: OwnTask = None,
     as_json: Json = False,
 ) -> None:
     """Layers, shapes, parameters and FLOPs of a network or a run."""
     import lamina
     from lamina.cli import tables, terminal
 
-    _out(lamina.show(name, set=terminal.typed(set or [])), as_json, tables.layers)
+    shown = lamina.show(name, set=terminal.typed(set or []), model=model, task=task)
+    _out(shown, as_json, tables.layers)
 
 
 @app.command()
@@ -210,7 +216,8 @@ def _rows(rows: list[dict[str, Any]]) -> None:
     wide = max((len(row["name"]) for row in rows), default=0) + 2
     across = shutil.get_terminal_size().columns - 1 if sys.stdout.isatty() else 10_000
     for row in rows:
-        lines = [f"{row['name']:<{wide}}{row['about']}"]
+        origin = f" ({row['from']})" if row["from"] != "lamina" else ""
+        lines = [f"{row['name']:<{wide}}{row['about']}{origin}"]
         if row.get("variants"):
             lines.append(" " * wide + "also " + ", ".join(row["variants"]))
         for line in lines:

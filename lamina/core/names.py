@@ -133,7 +133,7 @@ def load(room: str, name: str, *, trusted: bool = True) -> tuple[Any, dict[str, 
     """Import what a name or an address stands for: the class or function, and its variant's settings.
 
     trusted: False where the name was read from a run folder, which must not choose code to run: addresses and
-    `lamina_ext` are then refused, and have to be given again by the user.
+    `lamina_ext` are then refused, and have to be given again by the user; so what is not here at all.
     Raises: UnknownName, SettingError, RunError.
     """
     if ":" in name:
@@ -143,7 +143,16 @@ def load(room: str, name: str, *, trusted: bool = True) -> tuple[Any, dict[str, 
         return _attribute(_import(where), attribute, where), {}
     if not trusted and _plain(name) in {_plain(n) for n in _own_names(room)}:
         raise _given_again(room, name)
-    found = find(room, name, own=trusted)
+    try:
+        found = find(room, name, own=trusted)
+    except UnknownName as unknown:
+        if trusted:
+            raise
+        raise RunError(
+            f"This run was made with {_singular(room)} {name!r}, which is not here: it is a newer lamina's, of a "
+            "package that is not installed, or somebody's own. Install it; or, where you have that code and trust it, "
+            f"give it: --{_singular(room)} path/to/file.py:Class"
+        ) from unknown
     entry = found.entry
     module = (
         _import_file(entry.path, entry.module) if entry.origin == EXTENSIONS else importlib.import_module(entry.module)

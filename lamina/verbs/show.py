@@ -27,24 +27,31 @@ _EXAMPLE = {
 }
 
 
-def show(name: str | Path | runs.Run, *, set: dict[str, Any] | None = None) -> dict[str, Any]:
+def show(
+    name: str | Path | runs.Run,
+    *,
+    set: dict[str, Any] | None = None,
+    model: str | None = None,
+    task: str | None = None,
+) -> dict[str, Any]:
     """Layers with shapes, parameters and FLOPs of one sample; a task's, method's or data set's documentation.
 
     name: a network, or a run's folder. set: arguments of the network; of a run's, other than it was trained with.
+    model, task: of a run, given again where they are one's own.
     """
     if isinstance(name, runs.Run) or (Path(name) / "run.json").is_file():
         run = runs.open(name)
         about = run.about
         called, sizes = about["model"]["name"], about["data"]["sizes"]
         if set:
-            made, variant = names.load("models", called, trusted=False)
+            made, variant = names.load("models", model or called, trusted=model is not None)
             takes = inspect.signature(made).parameters
             own = {**variant, **{k: v for k, v in sizes.items() if k in takes}, **about["settings"].get("model", {})}
-            model = made(**{**own, **check(made, set)}).eval()
+            network = made(**{**own, **check(made, set)}).eval()
         else:
-            model = run.model()
+            network = run.model(model=model, task=task)
         sizes = {**sizes, **about["settings"].get("model", {})}
-        return _summary(called, model, sizes)
+        return _summary(called, network, sizes)
     called = str(name)
     room = _room(called)
     if room != "models":
@@ -58,11 +65,11 @@ def show(name: str | Path | runs.Run, *, set: dict[str, Any] | None = None) -> d
     own = {k: a.default for k, a in arguments(made).items() if not a.required}
     given = {**variant, **check(made, set or {})}
     try:
-        model = made(**given).eval()
+        network = made(**given).eval()
     except (ShapeError, TypeError):  # it has to be told of data
         given = {k: v for k, v in _EXAMPLE.items() if k in arguments(made) and not own.get(k)} | given
-        model = made(**given).eval()
-    return _summary(called, model, {**own, **given})
+        network = made(**given).eval()
+    return _summary(called, network, {**own, **given})
 
 
 def _room(called: str) -> str:
