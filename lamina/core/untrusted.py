@@ -28,6 +28,7 @@ _BITS = {"BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "I16": 16, "U1
          "I32": 32, "U32": 32, "F32": 32, "I64": 64, "U64": 64, "F64": 64, "C64": 64}  # fmt: skip
 _OTHERS = {stat.S_IFLNK: "a link", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFDIR: "a folder",
            stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}  # fmt: skip
+_LONG = re.compile(r"\d{301}")
 _LONE = re.compile(r"\\u[dD][89a-fA-F]")
 _TENSOR: dict[str, Any] = {"dtype": str, "shape": [int], "data_offsets": [int]}
 _KINDS = {
@@ -111,6 +112,8 @@ def parsed(text: str, *, strict: bool = False) -> Any:
         raise
     except ValueError as error:
         raise ValueError("a number has thousands of digits" if "integer string" in str(error) else str(error)) from None
+    if _LONG.search(text):
+        _SHORT.decode(text)
     if text.count("[") + text.count("{") > DEPTH and _deep(value):
         raise ValueError(f"brackets stand more than {DEPTH} deep")
     return _mended(value) if _LONE.search(text) else value
@@ -129,6 +132,13 @@ def _refuse(word: str) -> Any:
     raise ValueError(f"{word} is no number of JSON")
 
 
+def _short(digits: str) -> int:
+    if len(digits) > 300:  # more than a float can be
+        raise ValueError(f"a number has {len(digits)} digits")
+    return int(digits)
+
+
+_SHORT = json.JSONDecoder(parse_int=_short)
 _PLAIN = json.JSONDecoder(object_pairs_hook=_once)
 _STRICT = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_refuse)
 
