@@ -1,5 +1,6 @@
 # make demo     a virtual environment, Lamina in it, and a first network trained on the bundled digits
 # make test     the tests                         make lint types mutate    what reads the code
+# make trust    kills, full disks, mutations, in full numbers; docs/trust.md
 # make learn    the published figures (an hour)   make peers bench          against other libraries, in .venv-peers
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ CORES ?= auto
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test learn lint format types mutate peers bench capabilities wheel clean
+.PHONY: help demo test trust learn lint format types mutate peers bench capabilities wheel clean
 
 help:
 	@grep '^# make' Makefile | cut -c3-
@@ -23,6 +24,12 @@ demo: $(VENV)/.installed-core
 # Processes, each with one thread, beat one process with all threads: nearly every test is smaller than a thread's start.
 test: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 MPLBACKEND=agg $(BIN)/python -m pytest -n $(CORES) --maxprocesses 8 --dist worksteal $(PYTEST_ARGS)
+
+# Kills, full disks, mutations and the like in full numbers; make test has a share of each.
+trust: $(VENV)/.installed-dev
+	TRUST=full OMP_NUM_THREADS=1 MPLBACKEND=agg $(BIN)/python -m pytest -n $(CORES) --maxprocesses 8 --dist worksteal \
+		-m "not learn and not peer" --override-ini timeout=3600 $(PYTEST_ARGS) $$($(BIN)/python tools/trust.py tests); \
+	status=$$?; $(BIN)/python tools/trust.py && exit $$status
 
 learn: $(VENV)/.installed-dev
 	MPLBACKEND=agg $(BIN)/python -m pytest -m "slow or learn" --override-ini timeout=7200 $(PYTEST_ARGS)

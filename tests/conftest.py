@@ -68,7 +68,19 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         covers = dict(report.user_properties).get("covers", [])
         before = _outcomes.get(report.nodeid, {}).get("outcome")
         outcome = "failed" if "failed" in (before, report.outcome) else report.outcome
-        _outcomes[report.nodeid] = {"outcome": outcome, "covers": covers}
+        _outcomes[report.nodeid] = {"outcome": outcome, "covers": covers} | _of_trust(report)
+
+
+def _of_trust(report: pytest.TestReport) -> dict[str, Any]:
+    """What a test of trust counted (`tally`), and the seed that failed; nothing of the others."""
+    tally: dict[str, int] = {}
+    for name, value in report.user_properties:
+        if name == "tally":
+            for what, more in value.items():
+                tally[what] = tally.get(what, 0) + more
+    known = dict(report.user_properties)
+    row = {"tally": tally} if tally else {}
+    return row | ({"seed": known["seed"]} if "seed" in known else {}) | {"seconds": round(report.duration, 2)}
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -85,6 +97,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if not narrowed and not getattr(config.option, "lf", False):
         kept = {test: row for test, row in kept.items() if row.get("chosen") != chosen}
     stamp = {"commit": commit(), "date": datetime.date.today().isoformat(), "chosen": chosen}
+    if scale := os.environ.get("TRUST"):
+        stamp |= {"scale": scale, "machine": machine()}
     kept |= {test: row | stamp for test, row in _outcomes.items()}
     beside = LAST_RUN.with_suffix(f".{os.getpid()}")
     beside.write_text(json.dumps(dict(sorted(kept.items())), indent=1) + "\n", encoding="utf-8")

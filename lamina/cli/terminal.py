@@ -33,19 +33,20 @@ _HELD = "\u2007"  # a space that lines are not cut at
 
 def fitted(source: str | None, asked: dict[str, Any]) -> Run:
     """Fit with notes, a progress line, and signals that save before they end."""
-    fitting = Fitting(source, **asked)
-    if fitting.done:
-        say(f"{fitting.folder} is finished. For more training: lamina fit --resume {fitting.folder} --budget MORE")
-        return fitting.run
-    parts = fitting.parts
-    for note in parts.notes:
-        say(note)
-    for finding in getattr(parts.data, "findings", []):
-        say(f"warning: {finding}", style="yellow")
-    count = sum(p.numel() for p in parts.model.parameters())
-    say(f"{parts.names['model']}: {count:,} parameters; run {fitting.folder}")
-    progress = _Progress(fitting)
-    with _listening(fitting):
+    with _listening(asked.get("resume")) as listening:
+        fitting = Fitting(source, **asked)
+        listening.append(fitting)
+        if fitting.done:
+            say(f"{fitting.folder} is finished. For more training: lamina fit --resume {fitting.folder} --budget MORE")
+            return fitting.run
+        parts = fitting.parts
+        for note in parts.notes:
+            say(note)
+        for finding in getattr(parts.data, "findings", []):
+            say(f"warning: {finding}", style="yellow")
+        count = sum(p.numel() for p in parts.model.parameters())
+        say(f"{parts.names['model']}: {count:,} parameters; run {fitting.folder}")
+        progress = _Progress(fitting)
         for tick in fitting.ticks():
             progress.show(tick)
     progress.close()

@@ -47,7 +47,9 @@ class Keeper:
                 (self.folder / "checkpoints").mkdir(exist_ok=True)
                 sweep(self.folder)
                 checkpoint.clean(self.folder / "checkpoints")
-                self.log = Log(self.folder, {**state["trainer"]["marks"], **state["clock"]} if state else None)
+                own = state["trainer"] if state else {}
+                marks = {**own["marks"], **state["clock"]} if state else None
+                self.log = Log(self.folder, marks, own.get("diary"))
 
     def due(self, step: int) -> bool:
         """Whether a checkpoint falls on this step: a minute's worth after the last, as the first seconds tell."""
@@ -74,7 +76,7 @@ class Keeper:
         folder, store, best = self.folder, self.folder / "checkpoints", state["trainer"]["best"]
         marks = self.log.marks()
         state["clock"] |= {"save_every": self.every, **{name: marks.pop(name) for name in ("timing", "events")}}
-        state["trainer"]["marks"] = marks
+        state["trainer"] |= {"marks": marks, "diary": self.log.seal()}
         held = checkpoint.snapshot(weights, state)
         self._last = step
 

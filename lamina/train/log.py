@@ -1,6 +1,7 @@
 """A run's three diaries: what the seed determines, what the clock says, and what happened."""
 
 import contextlib
+import hashlib
 import json
 import math
 import os
@@ -20,12 +21,14 @@ class Log:
     """Appends JSON lines to metrics.jsonl, timing.jsonl and events.jsonl; without a folder it keeps nothing.
 
     A checkpoint holds `marks()`; resuming cuts metrics and timing back to them (to nothing without a checkpoint), so
-    that no line stands twice. Events are what happened, and are never cut.
+    that no line stands twice. Events are what happened, and are never cut. The checkpoint's `seal()`, the SHA-256 of
+    metrics.jsonl up to its mark, tells whether what is gone on from is what was written.
     """
 
-    def __init__(self, folder: Path | None, marks: Mapping[str, int] | None = None):
+    def __init__(self, folder: Path | None, marks: Mapping[str, int] | None = None, seal: str | None = None):
         self._folder = folder or Path()
         self._files: dict[str, Any] = {}
+        self._sum = hashlib.sha256()
         for name in _FILES:
             if folder is None:
                 break
@@ -36,6 +39,14 @@ class Log:
                     f"{path} is missing or cut: it has {length} bytes, and had {mark} at the checkpoint. "
                     "Restore it from a copy, or fit anew."
                 )
+            if name == "metrics" and mark:
+                with open(path, "rb") as file:
+                    self._sum.update(file.read(mark))
+                if seal and self.seal() != seal:
+                    raise RunError(
+                        f"{path} is not what was written: the SHA-256 of its first {mark} bytes is not the "
+                        "checkpoint's. Restore it from a copy, or fit anew."
+                    )
             if name != "events" and length:
                 os.truncate(path, min(mark, length))
             self._files[name] = open(path, "a", encoding="utf-8")  # noqa: SIM115 (closed by close)
@@ -44,12 +55,19 @@ class Log:
         """Append a line to the diary of that name; a number that is not finite is null, as JSON has none."""
         if file := self._files.get(name):
             with told(self._folder):
-                file.write(json.dumps(_plain(line), ensure_ascii=False, allow_nan=False) + "\n")
+                text = json.dumps(_plain(line), ensure_ascii=False, allow_nan=False) + "\n"
+                file.write(text)
                 file.flush()
+            if name == "metrics":
+                self._sum.update(text.encode())
 
     def marks(self) -> dict[str, int]:
         """Bytes written so far, by diary."""
         return {name: file.tell() for name, file in self._files.items()}
+
+    def seal(self) -> str:
+        """SHA-256 of metrics.jsonl so far."""
+        return self._sum.hexdigest()
 
     def sync(self) -> None:
         """Flush them to the disk: before a checkpoint with their marks takes its name."""

@@ -85,7 +85,12 @@ class Run:
 
         path = self.folder / "fields" / "fields.json"
         data = contents(path)
-        known = self.about.get("fields_sha256")
+        known, store = self.about.get("fields_sha256"), self.folder / "checkpoints"
+        if not known and store.is_dir():  # not done: its checkpoint seals them
+            from lamina.train import checkpoint
+
+            if last := checkpoint.latest(store):
+                checkpoint.verify(last)
         if known and hashlib.sha256(data).hexdigest() != known:
             raise RunError(
                 f"{path} is not what the run saved: its SHA-256 differs. Restore it from a copy, or fit anew."

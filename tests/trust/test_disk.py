@@ -1,7 +1,7 @@
-"""A disk that is full, or a quota that is used up, at any write: one line, nothing broken, and on it goes with space again.
+"""A disk that is full, or a quota that is used up, at any write: one line, nothing broken, and on it goes with space.
 
-`full` refuses everything that writes from some call on; `quota` lets the files of the folder hold so many bytes and cuts
-the write that exceeds them short, as the system's own call does.
+`full` refuses everything that writes from some call on; `quota` lets the files of the folder hold so many bytes, and
+cuts the write that exceeds them short, as the system's own call does.
 """
 
 import os
@@ -17,7 +17,7 @@ from tests.trust.nursery import ALONE, ROOT
 from tests.trust.scale import FULL
 from tests.trust.wholes import check
 
-pytestmark = [pytest.mark.timeout(1800), pytest.mark.trust(8)]
+pytestmark = pytest.mark.timeout(1800)
 
 # What is written, in the order in which a run writes it: run.json, fields.json, skipped.csv, a checkpoint's four files,
 # its pointer, the best weights, the diaries. `last` counts from the end.

@@ -10,7 +10,7 @@ from tests.trust import tiny
 from tests.trust.scale import FULL, SEED, count
 from tests.trust.wholes import Whole, check
 
-pytestmark = [pytest.mark.timeout(1800), pytest.mark.trust(1)]
+pytestmark = pytest.mark.timeout(1800)
 KILLED = -signal.SIGKILL
 
 

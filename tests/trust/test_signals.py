@@ -16,7 +16,7 @@ from tests.trust import tiny
 from tests.trust.nursery import ALONE, ROOT
 from tests.trust.wholes import check
 
-pytestmark = [pytest.mark.timeout(1800), pytest.mark.trust(9)]
+pytestmark = pytest.mark.timeout(1800)
 STATUS = {signal.SIGTERM: 143, signal.SIGINT: 130}
 LEAVES_S = 10
 
