@@ -151,6 +151,8 @@ def told(folder: Path, remedy: str = "") -> Iterator[None]:
         if remedy:
             kind = LaminaError if error.errno in _FULL else SettingError
             raise kind(f"Writing {where} failed: {what}. {remedy}") from error
+        if not folder.is_dir():
+            raise SettingError(f"The folder {folder} cannot be made: {what}. Name another --out.") from error
         raise TrainingError(
             f"Writing {where} failed: {what}. What was saved before is whole. Mend that, then go on with: "
             f"lamina fit --resume {folder}"

@@ -100,7 +100,7 @@ def plain(path: Path | str) -> bool:
 
 
 def parsed(text: str, *, strict: bool = False) -> Any:
-    """A JSON value; half of a character pair becomes U+FFFD. strict: NaN and infinities are refused.
+    """A JSON value. Half of a character pair becomes U+FFFD; strict keeps it, and refuses NaN and infinities.
 
     Raises: ValueError, with the reason: no JSON, too deep, a key given twice, a number of thousands of digits.
     """
@@ -116,7 +116,7 @@ def parsed(text: str, *, strict: bool = False) -> Any:
         _SHORT.decode(text)
     if text.count("[") + text.count("{") > DEPTH and _deep(value):
         raise ValueError(f"brackets stand more than {DEPTH} deep")
-    return _mended(value) if _LONE.search(text) else value
+    return _mended(value) if not strict and _LONE.search(text) else value
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,10 @@ _EXAMPLE = {
 }
 
 
+# The size that a run's data have where the network is given such an input.
+_TELLING = {"image": "channels", "text": "vocab", "words": "words"}
+
+
 def show(
     name: str | Path | runs.Run,
     *,
@@ -50,8 +55,8 @@ def show(
             network = made(**{**own, **check(made, set)}).eval()
         else:
             network = run.model(model=model, task=task)
-        sizes = {**sizes, **about["settings"].get("model", {})}
-        return _summary(called, network, sizes)
+        lacks = {kind for kind, size in _TELLING.items() if size not in sizes}
+        return _summary(called, network, {**sizes, **about["settings"].get("model", {})}, lacks)
     called = str(name)
     room = _room(called)
     if room != "models":
@@ -90,11 +95,11 @@ def _room(called: str) -> str:
     )
 
 
-def _summary(called: str, model: torch.nn.Module, sizes: dict[str, Any]) -> dict[str, Any]:
+def _summary(called: str, model: torch.nn.Module, sizes: dict[str, Any], lacks: Collection[str] = ()) -> dict[str, Any]:
     from lamina.nn.summary import summarise
 
     with torch.no_grad():
-        summary = summarise(model, example(model, sizes))
+        summary = summarise(model, {k: v for k, v in example(model, sizes).items() if k.split("_")[0] not in lacks})
     return {"name": called, "about": (inspect.getdoc(type(model)) or "").partition("\n")[0], **_rows(summary)}
 
 
