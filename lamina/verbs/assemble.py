@@ -2,30 +2,27 @@
 
 import copy
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 from torch import nn
 
 from lamina.core import calls, hub, names, settings
-from lamina.core.errors import RunError, SettingError, UserError
-from lamina.core.files import digest
+from lamina.core.errors import SettingError
 from lamina.core.protocols import Dataset, Problem, Task
 from lamina.core.seeds import mix
-from lamina.core.untrusted import tensors
 from lamina.data import opening
 from lamina.metrics import names as metric_names
 from lamina.nn.misfits import named
-from lamina.nn.outline import outline
 from lamina.tasks._own import Own
 from lamina.train.plan import Plan
 from lamina.verbs.run import Run
+from lamina.verbs.weights import sure
 
-__all__ = ["Assembly", "Judgement", "assemble", "revive"]
+__all__ = ["Assembly", "Judgement", "assemble", "build_model", "build_task"]
 
 
 @dataclass
@@ -114,7 +111,7 @@ def assemble(
     select = _selected(mine, functions)
     made_task = task
     if task is None or isinstance(task, str) or inspect.isclass(task):
-        made_task = _task(chosen["tasks"], data.fields, data.inputs, data.targets, mine.get("task", {}))
+        made_task = build_task(chosen["tasks"], data.fields, data.inputs, data.targets, mine.get("task", {}))
     if functions:
         made_task = Own(made_task, functions.get("loss"), functions.get("metrics") or (), select=select)
     names_of = {"task": task if isinstance(task, str) else _called(chosen["tasks"][0])}
@@ -134,7 +131,7 @@ def assemble(
     plan = Plan(**settings.check(Plan, {**mine.get("plan", {}), **({"device": device} if device != "auto" else {})}))
     plan.settled()  # refuses what the machine lacks before anything is written
     sizes = {**data.sizes(), **made_task.sizes()}
-    made, create = _model(model, chosen.get("models"), sizes, mine.get("model", {}), seed)
+    made, create = build_model(model, chosen.get("models"), sizes, mine.get("model", {}), seed)
     data.prepare(calls.reads(made), type(made).__name__)
     if not isinstance(model, str) or ":" in model:
         _tried(made, made_task, data)
@@ -231,7 +228,7 @@ def _infer_task(data: Dataset) -> tuple[Any, dict[str, Any]]:
     return names.load("tasks", best)
 
 
-def _task(
+def build_task(
     chosen: Any, fields: Mapping[str, Any], inputs: list[str], targets: list[str], own: Mapping[str, Any]
 ) -> Task:
     kind, variant = chosen
@@ -246,7 +243,7 @@ def _task(
     return kind(targets[0], fields[targets[0]], **keywords)
 
 
-def _model(
+def build_model(
     asked: Any, chosen: Any, sizes: Mapping[str, Any], own: Mapping[str, Any], seed: int
 ) -> tuple[nn.Module, Any]:
     if isinstance(asked, nn.Module):
@@ -270,84 +267,7 @@ def _load(model: nn.Module, weights: Any) -> None:
 
     path: Any = weights.folder if isinstance(weights, Run) else weights
     if not hub.is_address(path) and (Path(path) / "run.json").is_file():
-        run, path = Run(path), Path(path) / "model.safetensors"
-        _check_weights(run, path)
+        run = Run(path)
+        path = run.folder / "model.safetensors"
+        sure(run, path)
     load(model, path, type(model).__name__)
-
-
-def _as_held(run: Run, path: Path, make: Callable[[], nn.Module]) -> None:
-    """Refuse a run whose settings make another network than its weights are of, before memory is taken for either."""
-    held = {name: shape for name, (_, shape) in tensors(path).items()}
-    try:
-        shapes = outline(make, 100 * len(held) + 1000)
-    except UserError:
-        raise
-    except Exception as error:
-        raise RunError(
-            f"{run.folder / 'run.json'} is damaged: its settings make no {run.about['model']['name']} "
-            f"({type(error).__name__}: {error}). Restore it from a copy, or fit anew."
-        ) from error
-    if held != shapes:
-        name = next(iter(held.keys() ^ shapes.keys()), "") or next(n for n in held if held[n] != shapes[n])
-        raise RunError(
-            f"{path} does not fit the {run.about['model']['name']} that {run.folder / 'run.json'} describes: {name!r} "
-            f"is {held.get(name, 'missing')} in it and {shapes.get(name, 'not part')} of the network. Restore both."
-        )
-
-
-def _present(run: Run, path: Path) -> None:
-    if not path.is_file():
-        raise RunError(f"{run.folder} holds no model.safetensors yet: its training is {run.status}. Go on with: "
-                       f"lamina fit --resume {run.folder}")  # fmt: skip
-
-
-def _check_weights(run: Run, path: Path) -> None:
-    """Refuse a run's weights that are not there, or not as the run saved them. Raises: RunError."""
-    _present(run, path)
-    known = run.about.get("weights_sha256")
-    if known and digest(path) != known:
-        raise RunError(f"{path} is not what the run saved: its SHA-256 differs. Restore it from a copy, or fit anew.")
-
-
-def _given(room: str, given: Any, recorded: str) -> tuple[Any, dict[str, Any]]:
-    """A class and its variant: what the user gives again, or what the run names, which is then ours alone."""
-    if given is None:
-        return names.load(room, recorded, trusted=False)
-    return names.load(room, given) if isinstance(given, str) else (given, {})
-
-
-def revive(run: Run, *, model: Any = None, task: Any = None) -> Assembly:
-    """Task and trained network of a run, without its data. model, task: given again where they are the user's own."""
-    about = run.about
-    fields = run.fields()
-    own, held = about["settings"], about["data"]
-    model, task = (run.own.get(k) if v is None else v for k, v in {"model": model, "task": task}.items())
-    for name, value in (("model", model), ("task", task)):
-        if value is None and str(about["asked"].get(name)).startswith("<"):
-            raise RunError(
-                f"{run.folder} was made with one's own {name}, {about['asked'][name]}, which no folder holds; "
-                f"give it again: {name}=…"
-            )
-    if lacking := [name for name in [*held["inputs"], *held["targets"]] if name not in fields]:
-        raise RunError(f"{run.folder} lacks the field of {lacking[0]!r}. Restore it from a copy, or fit anew.")
-    path = run.folder / "model.safetensors"
-    _present(run, path)
-    if task is None or inspect.isclass(task) or isinstance(task, str):
-        kind = _given("tasks", task, about["task"]["name"])
-        task = _task(kind, fields, held["inputs"], held["targets"], own.get("task", {}))
-    if model is None or inspect.isclass(model) or isinstance(model, str):
-        chosen = _given("models", model, about["model"]["name"])
-        how = (None, chosen, about["data"]["sizes"], own.get("model", {}), about["seed"])
-        if model is None:
-            _as_held(run, path, lambda: _model(*how)[0])
-        model, _ = _model(*how)
-    if run.own.get("metrics"):
-        task = Own(task, run.own.get("loss"), run.own["metrics"])
-    _check_weights(run, path)
-    tensors(path)
-    model.load_state_dict(safetensors.torch.load(path.read_bytes()))
-    model.eval()
-    # where it answers; the number format is the one it was judged in
-    plan = Plan(**settings.check(Plan, {**about["plan"], "device": "cpu"}))
-    plan.settled()
-    return Assembly(None, task, model, None, plan, {}, own)

@@ -9,7 +9,7 @@ from lamina.core import calls
 from lamina.core.errors import DataError
 from lamina.data import opening
 from lamina.verbs import run as runs
-from lamina.verbs.assemble import revive
+from lamina.verbs.revive import revive
 
 __all__ = ["evaluate"]
 
@@ -21,9 +21,10 @@ def evaluate(
 
     Rows that cannot be read are left out, and values that cannot be used taken as missing, with a DataWarning.
 
-    source: None gives what fit measured. model, task: given again where they are one's own. settings: of the reader.
+    source: None gives what fit measured. model, task: given again where they are one's own. settings: of the reader;
+    types: fields of one's own, by column.
     """
-    run = runs.open(run)
+    run = runs.open(run).given(settings.pop("types", None))
     if source is None and run.about.get("metrics"):
         return dict(run.about["metrics"])
     parts = revive(run, model=model, task=task)

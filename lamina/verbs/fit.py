@@ -1,39 +1,25 @@
 """fit: from a source to a run, by way of whatever was asked and the rest inferred; and the same, resumed."""
 
 import contextlib
-import csv
-import datetime
-import io
 import json
-import os
-import platform
 import re
-import shlex
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from lamina.core import hub, names
-from lamina.core.display import as_json, harmless
+from lamina.core import hub
 from lamina.core.errors import RunError, SettingError, TrainingError, UserError
-from lamina.core.files import Lock, digest, sweep, told, write_sealed, write_text
+from lamina.core.files import Lock, digest, told, write_sealed
 from lamina.core.protocols import Tick
-from lamina.core.settings import Argument, parse
-from lamina.core.untrusted import fits
-from lamina.fields import guess
 from lamina.train import checkpoint
 from lamina.train.budget import Budget
 from lamina.train.trainer import Stopped, Trainer
-from lamina.verbs import preflight
+from lamina.verbs import preflight, record, resuming
 from lamina.verbs.assemble import Assembly, Judgement, assemble
-from lamina.verbs.run import SCHEMA, Run, learnt_from
-
-_STATE = {"trainer": {"plan": dict, "step": int, "best": (dict, None), "marks": {str: int}, "budget": str},
-          "clock": {"spent": float, "save_every": int}, "stage": dict}  # fmt: skip
+from lamina.verbs.run import Run
 
 __all__ = ["Fitting", "fit", "fresh", "train"]
 
@@ -92,11 +78,17 @@ class Fitting:
         self.done = False
         pinned: list[str] = []
         self.lock: Lock | None = None
+        self.nonfinite: str | None = None
         own = {"loss": loss, "metrics": metrics or None}
         if resume is not None:
             given = {"model": model, "task": task, "method": method, "valid": valid, "test": test}
             given = {k: v for k, v in given.items() if v is not None}
-            source, self.asked = self._recorded(resume, source, given, own, _pairs(set))
+            run = resume if isinstance(resume, Run) else Run(resume)
+            self.folder, self._before = run.folder, run.about
+            source, self.asked = resuming.recorded(run, source, given, own, _pairs(set))
+            self.nonfinite = resuming.nonfinite(run, _pairs(set))
+            self.lock = Lock(self.folder / "lock")  # before anything is read that another process may be replacing
+            self.saved = resuming.checked(self.folder)
             self.asked["budget"] = budget or self.asked["budget"]
         else:
             if source is None:
@@ -122,8 +114,7 @@ class Fitting:
         self.budget = limit or _default_budget(self.parts)
         if not budget:
             self.parts.notes.append(f"budget {self.budget} (--budget)")
-        unread = [row for row in getattr(self.parts.data, "skipped", []) if row[1] != "no target"]
-        if unread:
+        if unread := [row for row in getattr(self.parts.data, "skipped", []) if row[1] != "no target"]:
             where, why = unread[0]
             more = f", … and {len(unread) - 1} more" if len(unread) > 1 else ""
             self.parts.notes.append(f"left out {_counted(len(unread), 'row')}: {where} ({why}){more}; see skipped.csv")
@@ -139,20 +130,22 @@ class Fitting:
         """Train; the folder is made at the first tick and complete after the last."""
         if self.done:
             return
-        with told(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-        self.lock = self.lock or Lock(self.folder / "lock")
-        self.about = self._about("running")
+        better = self.judge.larger if self.judge else None
+        self.about = record.about(self.parts, self.asked, self.source, self.own, str(self.budget), better)
         parts, seed = self.parts, self.asked["seed"]
         self.trainer = Trainer(
             seed=seed, plan=parts.plan, budget=self.budget, folder=self.folder, saved=self.saved,
-            judge=self.judge,
+            judge=self.judge, nonfinite=self.nonfinite,
             about={"model": parts.names["model"], "task": parts.names["task"]},
         )  # fmt: skip
+        with told(self.folder):  # from here on a signal finds a trainer to stop: no folder stays without its run.json
+            self.folder.mkdir(parents=True, exist_ok=True)
+        self.lock = self.lock or Lock(self.folder / "lock")
         self._write("running")
         began = self.saved is not None
         try:
-            self._write_fields()
+            if self.saved is None or not (self.folder / "fields").is_dir():
+                record.write_fields(self.folder, parts.data)
             for tick in self._put_back(self.trainer.run(parts.method, parts.problem(seed))):
                 began = True
                 yield tick
@@ -196,7 +189,8 @@ class Fitting:
         """The best weights back in the network, metrics and baseline measured, run.json closed."""
         parts = self.parts
         if not (self.folder / "model.safetensors").is_file():
-            checkpoint.write_weights(self.folder / "model.safetensors", parts.model.state_dict(), self.trainer.about)
+            last = (self.trainer.kept or parts.model).state_dict()  # nothing was judged
+            checkpoint.write_weights(self.folder / "model.safetensors", last, self.trainer.about)
         import safetensors.torch
 
         held = safetensors.torch.load((self.folder / "model.safetensors").read_bytes())
@@ -223,48 +217,10 @@ class Fitting:
         objects = {k: v for k in ("model", "task") if (v := self.asked[k]) is not None and not isinstance(v, str)}
         if "model" in objects:
             objects["model"] = self.parts.model
+        objects["fields"] = record.own_fields(self.parts.data)
         return Run(self.folder, {**objects, **self.own})
 
     # --------------------------------------------------------------------------------------------------------- writing
-
-    def _about(self, status: str) -> dict[str, Any]:
-        parts, asked = self.parts, self.asked
-        named = {
-            k: (v if isinstance(v, str | int | float | list | type(None)) else f"<{type(v).__name__}>")
-            for k, v in asked.items()
-        }
-        data, sizes = parts.data, {**parts.data.sizes(), **parts.task.sizes()}
-        return {
-            "schema": SCHEMA,
-            "status": status,
-            "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "source": str(self.source) if isinstance(self.source, str | Path) else f"<{type(self.source).__name__}>",
-            "asked": named | {name: _called(value) for name, value in self.own.items()},
-            "inferred": parts.notes,
-            "findings": [vars(f) | {"rows": list(f.rows[:100])} for f in getattr(parts.data, "findings", [])],
-            "task": {"name": parts.names["task"]},
-            "model": {"name": parts.names["model"], "parameters": sum(p.numel() for p in parts.model.parameters())},
-            "method": {"name": parts.names["method"]},
-            "settings": parts.settings,
-            "seed": asked["seed"],
-            "budget": str(self.budget),
-            "better": self.judge.larger if self.judge else None,
-            "data": {
-                "name": data.name,
-                "fingerprint": data.fingerprint,
-                "inputs": data.inputs,
-                "targets": data.targets,
-                "weight": getattr(data, "weight", None),
-                "sizes": {k: v for k, v in sizes.items() if isinstance(v, int | float | str | list)},
-                "splits": {name: data.count(name) for name in getattr(data, "splits", {})},
-                "skipped": len(getattr(data, "skipped", [])),
-            },
-            "versions": {
-                "lamina": _version(), "torch": torch.__version__, "numpy": np.__version__,
-                "python": platform.python_version(),
-            },
-            "hardware": {"machine": platform.machine(), "system": platform.system(), "cores": os.cpu_count()},
-        }  # fmt: skip
 
     def _write(self, status: str, **more: Any) -> None:
         trainer = self.trainer
@@ -272,75 +228,14 @@ class Fitting:
         self.about |= {"status": status, "plan": vars(trainer.plan), "steps": trainer.step, "best": kept or None}
         self.about |= {"seconds": round(trainer.seconds, 2), **more}
         with told(self.folder):
-            write_sealed(self.folder / "run.json", _plain(self.about))
-
-    def _write_fields(self) -> None:
-        folder = self.folder / "fields"
-        if self.saved is not None and folder.is_dir():
-            return
-        with told(self.folder):
-            folder.mkdir(exist_ok=True)
-            sweep(folder)
-        known = {kind: stem for stem, kind in guess.fields().items()}
-        held = {}
-        for column, one in self.parts.data.fields.items():
-            if type(one) not in known:
-                raise SettingError(
-                    f"The field of {column!r}, {type(one).__name__}, is on no shelf; put it into lamina_ext/fields."
-                )
-            held[column] = {"field": known[type(one)], "state": one.state()}
-        skipped = [[harmless(str(cell)) for cell in row] for row in getattr(self.parts.data, "skipped", [])]
-        with told(self.folder):
-            write_text(folder / "fields.json", as_json(held))
-            if skipped:
-                buffer = io.StringIO()
-                csv.writer(buffer, lineterminator="\n").writerows([("where", "why"), *skipped])
-                write_text(self.folder / "skipped.csv", buffer.getvalue())
-
-    # -------------------------------------------------------------------------------------------------------- resuming
-
-    def _recorded(
-        self, resume: str | Path | Run, source: Any, given: Mapping[str, Any], own: Mapping[str, Any], again: list[str]
-    ) -> tuple[Any, dict[str, Any]]:
-        """The source and what was asked, with objects and own code given again put in their places.
-
-        again: settings given again, which may then name code.
-        """
-        run = resume if isinstance(resume, Run) else Run(resume)
-        self.folder, self._before = run.folder, run.about
-        recorded = dict(run.about["asked"])
-        source = run.source if source is None else source
-        for pair in recorded["set"] or ():
-            if pair not in again:
-                _no_code(pair, run.folder)
-        for name, value in own.items():
-            was = recorded.pop(name, None)
-            if was and value is None:
-                raise RunError(f"{run.folder} was made with one's own {name} ({was}); give it again: fit({name}=…, …).")
-        for name in ("valid", "test"):
-            if str(recorded[name]).startswith("<") and name not in given:
-                raise RunError(f"{run.folder} used an object in memory as {name} data; give it again: fit({name}=…).")
-            if recorded[name] is not None and name not in given:
-                learnt_from(run.folder, recorded[name])
-        for name in ("task", "model", "method"):
-            asked = recorded[name]
-            if name in given or asked is None:
-                continue
-            if str(asked).startswith("<"):
-                raise RunError(f"{run.folder} was made with one's own {name}, {asked}; give it again: fit({name}=…).")
-            names.load(f"{name}s", asked, trusted=False)  # a folder does not choose code to run
-        self.lock = Lock(self.folder / "lock")  # before anything is read that another process may be replacing
-        store = self.folder / "checkpoints"
-        last = checkpoint.latest(store) if store.is_dir() else None
-        self.saved = checkpoint.load(last) if last else None
-        if last and self.saved and (wrong := fits(self.saved[1], _STATE)):
-            raise RunError(f"{last / 'meta.json'} is not what a training saves: {wrong}. Restore it from a copy.")
-        return source, recorded | dict(given)
+            write_sealed(self.folder / "run.json", record.plain(self.about))
 
     def _check_data(self, resumed: bool) -> None:
         if not resumed:
             return
         was, now = self._before["data"]["fingerprint"], self.parts.data.fingerprint
+        if self.saved:
+            self.parts.notes += resuming.different(self._before, self.saved[1]["trainer"]["plan"])
         if was != now:
             raise RunError(
                 f"{self.source} is not the data that {self.folder} learnt from: the fingerprint {now[:12]} differs "
@@ -366,28 +261,9 @@ def _pairs(given: Mapping[str, Any] | list[str] | None) -> list[str]:
     return list(given)
 
 
-def _no_code(pair: str, folder: Path) -> None:
-    """Refuse a recorded setting that names a field of one's own, which would be imported."""
-    key, _, text = pair.partition("=")
-    kinds = parse(text, Argument(key)) if key.strip() in ("types", "data.types") else None
-    for kind in kinds.values() if isinstance(kinds, Mapping) else ():
-        stem = str(kind).partition("(")[0]
-        if stem not in guess.fields() and (":" in stem or names.find("fields", stem).entry.origin != "lamina"):
-            raise RunError(
-                f"{folder} names the field {stem!r}, which is not part of lamina, and opening a run never runs code "
-                f"that the run names. If you trust that code, give it again: --set {shlex.quote(pair)}"
-            )
-
-
 def _counted(count: int, what: str) -> str:
     """'1 row', '3 rows'."""
     return f"{count:,} {what}{'s' * (count != 1)}"
-
-
-def _called(value: Any) -> str:
-    """'<f>' or '<f, g>', by the names of one's own functions."""
-    each = value if isinstance(value, list | tuple) else [value]
-    return f"<{', '.join(getattr(one, '__name__', type(one).__name__) for one in each)}>"
 
 
 def fresh(out: str | Path | None, source: Any, prefix: str = "") -> Path:
@@ -422,20 +298,3 @@ def _default_budget(parts: Assembly) -> Budget:
         return Budget.parse(asked)
     rows = max(1, parts.data.count("train"))
     return Budget(epochs=float(min(100, max(3, round(400 * 128 / rows)))) if rows < 20_000 else 10.0)
-
-
-def _version() -> str:
-    from lamina import __version__
-
-    return __version__
-
-
-def _plain(value: Any) -> Any:
-    """JSON-able: numbers that JSON lacks become null."""
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value if isinstance(value, str | int | float | bool | type(None)) else str(value)

@@ -15,7 +15,7 @@ from lamina.core.files import told, write_bytes
 from lamina.core.seeds import generator
 from lamina.data import opening
 from lamina.verbs import run as runs
-from lamina.verbs.assemble import revive
+from lamina.verbs.revive import revive
 
 __all__ = ["harmless", "predict"]
 
@@ -37,12 +37,12 @@ def predict(
     source: like fit's; its target column, if there is one, is not looked at. text: one sample of a text run.
     set: settings of the task's own prediction (length, temperature, count), and of the reader, as data.NAME.
     """
-    run = runs.open(run)
+    options = dict(set or {})
+    settings |= {key.removeprefix("data."): options.pop(key) for key in [*options] if key.startswith("data.")}
+    run = runs.open(run).given(settings.pop("types", None))
     parts = revive(run, model=model, task=task)
     if out is not None:
         _sure(Path(out), parts.task)
-    options = dict(set or {})
-    settings |= {key.removeprefix("data."): options.pop(key) for key in [*options] if key.startswith("data.")}
     if source is None and text is not None:
         columns = run.about["data"]["inputs"]
         if len(columns) != 1:

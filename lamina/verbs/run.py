@@ -39,7 +39,8 @@ SHAPE: dict[str, Any] = {
 class Run:
     """A run folder, read when asked. Its methods are the verbs, one line each.
 
-    own: the network, task and metrics that are one's own, which no folder holds; a run fresh from `fit` has them.
+    own: the network, task, metrics and fields (by column) that are one's own, which no folder holds; a run fresh from
+    `fit` has them.
     """
 
     def __init__(self, folder: str | Path, own: Mapping[str, Any] | None = None):
@@ -96,8 +97,18 @@ class Run:
                 f"{path} is not what the run saved: its SHA-256 differs. Restore it from a copy, or fit anew."
             )
         out: dict[str, Field] = {}
+        again = self.own.get("fields") or {}
         for column, one in document(path, {str: {"field": str, "state": dict}}, data=data).items():
-            made, _ = names.load("fields", one["field"], trusted=False)
+            made = again.get(column, one["field"])
+            if isinstance(made, str):
+                try:
+                    made, _ = names.load("fields", made, trusted=column in again)
+                except RunError as error:
+                    raise RunError(
+                        f"{self.folder} reads {column!r} by the field {one['field']!r}, which is not part of lamina, "
+                        "and opening a run never runs code that the run names. If you trust that code, give it again: "
+                        f"types={{{column!r}: {one['field']!r}}}, in the shell --set data.types=…"
+                    ) from error
             try:
                 out[column] = made.restore(column, one["state"])
             except UserError:
@@ -108,6 +119,10 @@ class Run:
                     f"({type(error).__name__}: {shown(error, 200)}). Restore it from a copy, or fit anew."
                 ) from error
         return out
+
+    def given(self, fields: Mapping[str, Any] | None) -> "Run":
+        """The same run, with fields of one's own by column, each a class or its address."""
+        return Run(self.folder, {**self.own, "fields": fields}) if fields else self
 
     def evaluate(self, source: Any = None, **settings: Any) -> dict[str, Any]:
         """See `lamina.evaluate`."""
@@ -122,8 +137,8 @@ class Run:
         return predict(self, source, **settings)
 
     def model(self, **own: Any) -> Any:
-        """The trained network, a plain `nn.Module` in evaluation mode. own: see `lamina.verbs.assemble.revive`."""
-        from lamina.verbs.assemble import revive
+        """The trained network, a plain `nn.Module` in evaluation mode. own: see `lamina.verbs.revive.revive`."""
+        from lamina.verbs.revive import revive
 
         return revive(self, **own).model
 
