@@ -97,7 +97,7 @@ class _Progress:
     def __init__(self, fitting: Fitting):
         self._fitting, self._last, self._began = fitting, 0.0, time.monotonic()
         self._loss, self._metric = "", ""
-        self._live = err.is_terminal
+        self._live = err.is_terminal and not err.is_dumb_terminal  # TERM=dumb cannot rewrite a line
 
     def show(self, tick: Any) -> None:
         while self._fitting.trainer.warnings:

@@ -74,10 +74,7 @@ def test_an_interrupt_ends_with_130(lamina, monkeypatch):
 def test_an_interrupted_fit_says_how_to_go_on(lamina, monkeypatch):
     import signal
 
-    from lamina.train.trainer import Trainer
-
     before = signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr(Trainer, "_affordable", lambda *a: 1)
     from lamina.cli import terminal
 
     show = terminal._Progress.show
@@ -109,7 +106,7 @@ def test_help_and_listings_are_quick_and_import_nothing_heavy(words, tmp_path):
             main()
         except SystemExit as end:
             assert not end.code, end.code
-        print("heavy:", [m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr)
+        print("heavy:", [m for m in {HEAVY!r} if m in sys.modules], "modules:", len(sys.modules), file=sys.stderr)
     """)
     spent = []
     for _ in range(3):
@@ -118,14 +115,17 @@ def test_help_and_listings_are_quick_and_import_nothing_heavy(words, tmp_path):
         end = resource.getrusage(resource.RUSAGE_CHILDREN)
         spent.append(end.ru_utime + end.ru_stime - start.ru_utime - start.ru_stime)
         assert "heavy: []" in done.stderr
+        assert int(done.stderr.rpartition("modules:")[2]) < 400  # some 270: whatever the machine's speed
     assert min(spent) < 0.3, spent
 
 
-def test_the_common_help_has_at_most_twelve_options_and_help_all_the_rest():
+def test_the_common_help_has_the_twelve_most_used_options_and_help_all_the_rest():
     common, everything = shell("fit", "--help").stdout, shell("fit", "--help", "all").stdout
     options = [re.findall(r"^\s+(--[a-z]+)", text, re.MULTILINE) for text in (common, everything)]
-    assert len(options[0]) <= 12
-    assert {"--seed", "--device", "--epochs", "--steps", "--json"} <= set(options[1]) - set(options[0])
+    twelve = ["target", "task", "model", "method", "budget", "valid", "test", "weights", "set", "out", "resume", "help"]
+    assert options[0] == [f"--{name}" for name in twelve]
+    assert set(options[1]) - set(options[0]) == {"--seed", "--device", "--epochs", "--steps", "--json"}
+    assert set(options[0]) < set(options[1])
 
 
 def test_listings_are_wrapped_to_the_terminal_and_never_to_a_word_a_line(lamina, monkeypatch):
@@ -180,8 +180,3 @@ def test_notes_keep_an_option_and_its_value_on_one_line(monkeypatch, capsys):
     lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().err).splitlines()
     assert len(lines) > 1 and all(len(line) <= 40 for line in lines)
     assert any("--set data.group=FIELD" in line for line in lines)
-
-
-def test_no_color_is_obeyed(tmp_path):
-    done = shell("fit", "digits", "--model", "nothing", cwd=tmp_path)
-    assert done.returncode == 2 and "\x1b" not in done.stderr

@@ -349,3 +349,18 @@ def test_checkpoints_between_evaluations_fall_on_step_counts(tmp_path, monkeypat
     monkeypatch.setattr(problems.checkpoint, "clean", lambda store: None)
     run(tmp_path, supervised(), plan={"evaluations": 1, "save_every": 5}, budget="18steps")
     assert seen == [5, 10, 15, 16, 18]  # 16: the evaluation, on an epoch's border; 18: the end
+
+
+def test_what_a_method_draws_before_its_first_step_follows_the_seed():
+    drawn = []
+
+    def learn(problem, train):
+        drawn.append(torch.rand(1).item())
+        yield from ()
+
+    for seed in (3, 3, 4):
+        torch.rand(len(drawn))  # whatever was drawn before
+        one = problems.trainer(None, judge=None)
+        one.seed = seed
+        list(one.run(problems.Learning(learn), problems.problem(net())))
+    assert drawn[0] == drawn[1] != drawn[2]

@@ -161,9 +161,8 @@ def unique(source: Any, names: list[str]) -> list[str]:
     return names
 
 
-def some(names: Iterable[str], most: int = 5) -> str:
+def some(names: Sequence[str], most: int = 5) -> str:
     """'a', 'b' and 7 more."""
-    names = list(names)
     shown = ", ".join(repr(n) for n in names[:most])
     return shown + (f" and {len(names) - most} more" if len(names) > most else "")
 
