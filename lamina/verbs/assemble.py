@@ -2,7 +2,8 @@
 
 import copy
 import inspect
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,17 @@ from lamina.core.seeds import mix
 from lamina.data import opening
 from lamina.metrics import names as metric_names
 from lamina.nn.misfits import named
+from lamina.nn.outline import TooLarge, outline
 from lamina.tasks._own import Own
+from lamina.train import memory
 from lamina.train.plan import Plan
 from lamina.verbs.run import Run
 from lamina.verbs.weights import sure
 
 __all__ = ["Assembly", "Judgement", "assemble", "build_model", "build_task"]
+
+
+MOST_PARTS = 100_000  # parameters, buffers and modules of a network, together
 
 
 @dataclass
@@ -259,7 +265,26 @@ def build_model(
         torch.manual_seed(mix(seed, "model"))
         return kind(**{**keywords, **more})
 
+    _affordable(kind, create)
     return create(), create
+
+
+def _affordable(kind: Any, create: Callable[[], nn.Module]) -> None:
+    """Refuse a network of ours that this machine has no memory for, before any is taken. Raises: SettingError."""
+    if not getattr(kind, "__module__", "").startswith("lamina.") or torch.get_default_device().type == "meta":
+        return
+    try:
+        parts = sum(math.prod(shape) for shape in outline(create, MOST_PARTS).values())
+    except TooLarge as error:
+        raise SettingError(f"{kind.__name__} would be built of {error}. Take fewer or smaller layers.") from None
+    except Exception:  # what is wrong with its settings is said where it is built
+        return
+    room = memory.whole("cpu")
+    if room is not None and 4 * parts > room:
+        raise SettingError(
+            f"{kind.__name__} would hold {parts:,} numbers, {4 * parts / 1e9:,.0f} GB; this machine has "
+            f"{room / 1e9:,.0f} GB of memory. Take a smaller one (--set model.…, or another --model)."
+        )
 
 
 def _load(model: nn.Module, weights: Any) -> None:

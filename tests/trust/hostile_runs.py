@@ -213,6 +213,12 @@ CASES = {
     "a network without an end": HostileRun(
         about(settings__model={"hidden": [4] * 100_000}), "run.json", "more than", READING[:1]
     ),
+    "a network of terabytes to go on with": HostileRun(
+        about(asked__set=["model.hidden=[1000000000,1000000000]"]), "MLP", "GB of memory", RESUMING
+    ),
+    "a network of petabytes to go on with": HostileRun(
+        about(asked__set=["model.hidden=[1000000000000000]"]), "MLP", "GB of memory", RESUMING
+    ),
     "settings of other types": HostileRun(about(settings__model={"hidden": "x"}), "hidden", "", READING),
     "a plan with words of its own": HostileRun(about(plan={"device": "cpu", "evil": 1}), "evil", "", READING),
     "inputs that have no field": HostileRun(about(data__inputs=["zzz"]), "lacks the field of 'zzz'", "", READING),

@@ -235,3 +235,54 @@ def test_the_hostile_sources_are_at_least_sixty():
     groups = (hostile.ARCHIVES, hostile.TABLES, hostile.PICTURES, hostile.FOLDERS, hostile.CORPORA)
     assert sum(map(len, groups)) >= 60
     assert np.all([case.says for group in groups for case in group.values()])
+
+
+# ----------------------------------------------------------------------------------------------------------- weights
+
+
+def _header(text: bytes, claimed: int | None = None, size: int = 0) -> bytes:
+    return (len(text) if claimed is None else claimed).to_bytes(8, "little") + text + bytes(size)
+
+
+_TENSOR = b'"%s":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}'
+WEIGHTS = {
+    "a header of exabytes.safetensors": _header(b"{}", 1 << 60),
+    "a header of 64 MB.safetensors": _header(b"{}", 64 << 20, 65 << 20),
+    "brackets 10,000 deep.safetensors": _header(b"[" * 10_000 + b"]" * 10_000),
+    "overlapping.safetensors": _header(b"{" + _TENSOR % b"a" + b"," + _TENSOR % b"b" + b"}", None, 8),
+    "a name twice.safetensors": _header(b"{" + _TENSOR % b"a" + b"," + _TENSOR % b"a" + b"}", None, 8),
+    "petabytes.safetensors": _header(b'{"a":{"dtype":"F32","shape":[1125899906842624],"data_offsets":[0,8]}}', None, 8),
+    "negative.safetensors": _header(b'{"a":{"dtype":"F32","shape":[-1,-2],"data_offsets":[0,8]}}', None, 8),
+    "an unknown kind.safetensors": _header(b'{"a":{"dtype":"EVIL","shape":[2],"data_offsets":[0,8]}}', None, 8),
+    "a pickle.safetensors": hostile.ARCHIVES["a pickle"],
+    "sparse.safetensors": 5 << 30,
+    "sparse.npz": 5 << 30,
+    "an index that climbs.safetensors.index.json": b'{"weight_map": {"a": "../outside/secret.safetensors"}}',
+    "a deep index.safetensors.index.json": b"[" * 10_000,
+    "torch.pt": hostile.ARCHIVES["torch.save"],
+    "objects.npz": hostile.ARCHIVES["object arrays in .npz"],
+    "jobs.joblib": hostile.ARCHIVES["joblib"],
+    "climbing.zip": hostile.ARCHIVES["a zip that climbs"],
+    "pipe.safetensors": None,
+}
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_hostile_weights_are_refused_before_they_are_in_memory(name, refused, place, outside, monkeypatch):  # noqa: F811
+    held = WEIGHTS[name]
+    if held is None:
+        os.mkfifo(place / name)
+    elif isinstance(held, int):
+        with open(place / name, "wb") as file:
+            file.truncate(held)
+    elif isinstance(held, bytes):
+        (place / name).write_bytes(held)
+    else:
+        held.build(place, outside)
+        (place / held.name).rename(place / name)
+    hostile.table(place, "good.csv")
+    monkeypatch.chdir(place)
+    with hostile.sealed_off(outside), Watch() as cost:
+        said = refused("fit", "good.csv", "--target", "y", *QUICK, "--weights", name)
+    assert name in said and not (outside / "canary").exists()
+    assert cost.megabytes < MEGABYTES and cost.seconds < 2
