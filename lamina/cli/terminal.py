@@ -16,7 +16,7 @@ from rich.text import Text
 
 from lamina.cli.tables import number
 from lamina.core.display import shown
-from lamina.core.errors import DataError, DataWarning, LaminaError, SettingError
+from lamina.core.errors import DataError, DataWarning, Interrupted, LaminaError, SettingError
 from lamina.verbs.fit import Fitting
 from lamina.verbs.run import Run
 
@@ -205,6 +205,8 @@ def failed(error: LaminaError) -> int:
     """One message, and the exit status that goes with it."""
     reason = getattr(error, "reason", None)
     err.print(Text(shown(f"lamina: {error}")), soft_wrap=True)
+    if isinstance(error, Interrupted) and error.folder is not None:
+        err.print(Text(shown(f"Go on with: lamina fit --resume {error.folder}")), soft_wrap=True)
     if reason:
         again = getattr(error, "again", f"lamina fit --resume {getattr(error, 'folder', 'RUN')}")
         err.print(Text(shown(f"Go on with: {again}")), soft_wrap=True)

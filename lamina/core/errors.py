@@ -9,16 +9,19 @@
     │   ├── MissingExtra        an optional package is not installed
     │   └── RunError            a run folder that is missing, damaged, in use or not of this kind
     └── TrainingError           training cannot go on (exit status 1): the loss is not finite, for instance
+        └── Interrupted         something that it needs went away: the run can be gone on with as it is
     DataWarning                 a warning: data are used, though not all of them as they stand
 A message says what came, where, what was expected and what to do, with the user's own names and numbers.
 """
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 __all__ = [
     "DataError",
     "DataWarning",
+    "Interrupted",
     "LaminaError",
     "MissingExtra",
     "RunError",
@@ -65,6 +68,12 @@ class RunError(UserError):
 
 class TrainingError(LaminaError):
     """Training cannot go on."""
+
+
+class Interrupted(TrainingError):
+    """Something that training needs went away; once it is back, the run can be gone on with. folder: the run's."""
+
+    folder: Any = None
 
 
 class DataWarning(UserWarning):

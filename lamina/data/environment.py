@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from lamina.core.errors import DataError, MissingExtra, SettingError, UnknownName, did_you_mean
+from lamina.core.errors import DataError, Interrupted, MissingExtra, SettingError, UnknownName, did_you_mean
 from lamina.core.seeds import mix
 
 __all__ = ["LONGEST", "Environment", "Environments", "Space", "open"]
@@ -116,7 +116,11 @@ class Environments:
         final = np.empty_like(self._now)
         for i, env in enumerate(self._envs):
             self._actions[i].append(chosen[i])
-            seen, reward[i], terminated[i], truncated[i], _ = env.step(chosen[i])
+            try:
+                seen, reward[i], terminated[i], truncated[i], _ = env.step(chosen[i])
+            except Exception as error:
+                where = f"step {len(self._actions[i])} of episode {self.episodes[i]} (environment {i})"
+                raise Interrupted(f"gym:{self.name} failed in {where}: {type(error).__name__}: {error}") from error
             final[i] = self._shown(seen, i)
             if not np.isfinite(reward[i]):
                 raise DataError(self._told(i, f"gives a reward of {reward[i]}"))

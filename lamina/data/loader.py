@@ -4,7 +4,7 @@ Tensors and data sets are read once and become a table like any other. A `DataLo
 batches, and its transforms draw anew each epoch. Its generator is seeded for each epoch and torch's for each batch,
 from (seed, epoch, batch); a resumed run takes as many batches as had been taken and drops them. So it ends equal bit
 for bit where order and transforms draw from torch's generators (not from `random` or numpy) and the loader is made in
-the same way again.
+the same way again. The order is the same with any number of workers; what items draw is torch's own for that number.
 """
 
 import hashlib
@@ -229,6 +229,9 @@ class LoaderFeed:
             self.length = None
         self._epoch, self._index = 0, 0
         self._stream: Iterator[Any] | None = None
+        sampler = getattr(loader, "sampler", None)
+        if isinstance(sampler, torch.utils.data.RandomSampler) and sampler.generator is None:
+            sampler.generator = torch.Generator()  # else its order depends on whether workers ask for it ahead
 
     def next(self, step: int, parts: int = 1) -> Sequence[Batch]:
         """The batch of a step."""

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from lamina.core import hub
-from lamina.core.errors import RunError, SettingError, TrainingError, UserError
+from lamina.core.errors import Interrupted, RunError, SettingError, TrainingError, UserError
 from lamina.core.files import Lock, digest, told, write_sealed
 from lamina.core.protocols import Tick
 from lamina.train import checkpoint
@@ -157,6 +157,12 @@ class Fitting:
             self._write("stopped", reason="the loop over its ticks was left")
             raise
         except BaseException as error:
+            gone = error
+            if isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker"):  # from torch's handler
+                died = str(error).strip().splitlines()[0].rstrip(". ")
+                gone = Interrupted(f"A process that loads data died: {died}. The machine may have run out of memory.")
+            if isinstance(gone, Interrupted):
+                gone.folder = self.folder
             if isinstance(error, UserError) and not began:
                 shutil.rmtree(self.folder)  # what was asked cannot be done: no half-written run stays
                 if self.folder.parent == Path("runs"):
@@ -164,7 +170,9 @@ class Fitting:
                         self.folder.parent.rmdir()
             else:
                 with contextlib.suppress(TrainingError):  # a full disk has no room for its own obituary
-                    self._write("failed", reason=f"{type(error).__name__}: {error}")
+                    self._write("failed", reason=f"{type(gone).__name__}: {gone}")
+            if gone is not error:
+                raise gone from error
             raise
         finally:
             self.lock.release()

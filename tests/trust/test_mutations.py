@@ -60,11 +60,11 @@ FORMATS = {
 
 
 def damaged(whole: bytes, draw: random.Random, tries: int):
-    """`tries` random mutations; of a small file also every single bit, else a bit in each of as many places."""
+    """`tries` random mutations; of a small file also every single bit, else one in each of 300 places."""
     for _ in range(tries):
         yield mutate(whole, draw)
     if FULL:
-        places = range(8 * len(whole)) if len(whole) <= SMALL else draw.sample(range(8 * len(whole)), tries)
+        places = range(8 * len(whole)) if len(whole) <= SMALL else draw.sample(range(8 * len(whole)), 300)
         for place in places:
             yield whole[: place // 8] + bytes([whole[place // 8] ^ 1 << place % 8]) + whole[place // 8 + 1 :]
 

@@ -38,7 +38,7 @@ def signalled(nursery, name, place, draw, whole):
 @pytest.mark.parametrize("name", tiny.PROBLEMS)
 def test_a_signal_at_a_random_moment_saves_and_says_how_to_go_on(name, nursery, wholes, tmp_path, seeds, tally):
     whole, signals = wholes(name), 0
-    for try_, draw in enumerate(seeds(f"signals {name}", 1, 5)):
+    for try_, draw in enumerate(seeds(f"signals {name}", 1, 3)):
         place = tmp_path / str(try_)
         tiny.prepare(name, place)
         for _ in range(3):

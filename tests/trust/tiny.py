@@ -94,7 +94,7 @@ def goes_on(nursery: Nursery, name: str, folder: Path, *, out: str = "run", **ho
     return fit(nursery, name, folder, resume=(folder / out / "run.json").is_file(), out=out, **how)
 
 
-def fit_a_loader(*argv: str, workers: int = 2) -> None:
+def fit_a_loader(*argv: str) -> None:
     """`lamina fit` over a DataLoader of two worker processes whose items are augmented at random; 5 steps an epoch."""
     import torch
 
@@ -115,15 +115,12 @@ def fit_a_loader(*argv: str, workers: int = 2) -> None:
         def __getitem__(self, i: int) -> tuple[Any, Any]:
             return self.x[i] + self.noise * torch.randn(6), self.y[i]
 
-    words = list(argv)
-    if "--workers" in words:
-        at = words.index("--workers")
-        workers = int(words[at + 1])
-        del words[at : at + 2]
-    loader = torch.utils.data.DataLoader(Jittered(slice(0, 40), 0.1), batch_size=8, shuffle=True, num_workers=workers)
+    pairs = dict(zip(argv[::2], argv[1::2], strict=True))
+    workers, noise = int(pairs.get("--workers", 2)), float(pairs.get("--noise", 0.1))
+    loader = torch.utils.data.DataLoader(Jittered(slice(0, 40), noise), batch_size=8, shuffle=True, num_workers=workers)
     valid = torch.utils.data.DataLoader(Jittered(slice(40, 80), 0.0), batch_size=20)
     asked: dict[str, Any] = {"set": [], "model": None, "valid": valid}
-    for key, value in zip(words[::2], words[1::2], strict=True):
+    for key, value in zip(argv[::2], argv[1::2], strict=True):
         match key:
             case "--set":
                 asked["set"].append(value)
