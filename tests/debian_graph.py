@@ -18,9 +18,10 @@ _FIELD = re.compile(r"^(Package|Source|Section|Description-md5|Depends): (.*)$",
 _TRANSLATION = re.compile(r"Package: \S+\nDescription-md5: (\S+)\nDescription-en: (.*?)\n(.*)", re.S)
 
 
-def write(folder: str | Path, apt_lists: str | Path, *, release: str = "bookworm") -> Path:
+def write(folder: str | Path, apt_lists: str | Path, *, release: str = "bookworm", named: bool = True) -> Path:
     """Write nodes.csv (id, text, section, source) and edges.csv (from, to) into `folder`, and return it.
 
+    named: whether a text begins with the package's name, as apt prints it; else it is the description alone.
     apt_lists: a folder as `apt-get update -o Acquire::GzipIndexes=false -o Acquire::Languages=en` leaves it.
     """
     folder = Path(folder)
@@ -33,7 +34,7 @@ def write(folder: str | Path, apt_lists: str | Path, *, release: str = "bookworm
         out.writerow(["id", "text", "section", "source"])
         for name, p in packages.items():
             section = p.get("Section", "")
-            text = texts.get(p.get("Description-md5", ""), "")
+            text = f"{name}: " * named + texts.get(p.get("Description-md5", ""), "")
             source = p.get("Source", name).split(" ")[0]  # 'glibc (2.36-9)' where the versions differ
             out.writerow([name, text, section if sizes[section] >= SMALLEST else "", source])
     with (folder / "edges.csv").open("w", encoding="utf8", newline="") as f:

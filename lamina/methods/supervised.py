@@ -30,7 +30,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         optimizer="muon", options={"betas": (0.8, 0.95), "eps": 1e-10}, lr=6.25e-3, batch=16, schedule="linear",
         shape={"floor": 0.05}, warmup=0.02,
     ),
-    "graph": dict(optimizer="adam", lr=2e-2, batch=0, l2=3e-4, schedule="one_cycle", shape={"rise": 0.1}),
+    "graph": dict(optimizer="adam", lr=2e-2, batch=0, l2=1e-4, schedule="one_cycle", shape={"rise": 0.1}),
 }  # fmt: skip
 
 

@@ -28,7 +28,9 @@ __all__ = ["GAT"]
 
 VARIANTS = {
     "": dict(),
-    "wide": dict(width=32, heads=4, last_heads=1, drop=0.5, attention_drop=0.0, word_drop=0.2, own=True),
+    "wide": dict(
+        width=32, heads=4, last_heads=1, drop=0.5, attention_drop=0.0, word_drop=0.2, word_scale=4.0, own=True
+    ),
     "tiny": dict(columns=3, width=4, heads=2, last_heads=2, classes=3, drop=0.0, attention_drop=0.0),
 }
 EXEMPT = {
@@ -68,6 +70,7 @@ class GAT(nn.Module):
         width: features of a head in the first layer, whose `heads` stand side by side.
         heads, last_heads: of the first and of the second layer, there averaged.
         drop: share of the features set to zero in training; attention_drop: of the weights; word_drop: of the words.
+        word_scale: what a text's features are multiplied by, and so how fast words are learnt (see `Bag`).
         own: whether a node's own features come in once more by a matrix of their own.
 
     Shapes: any of numbers (nodes, columns), categories (nodes, kinds), words (tokens,) with words_offsets (nodes,) and
@@ -88,6 +91,7 @@ class GAT(nn.Module):
         drop: float = 0.6,
         attention_drop: float = 0.6,
         word_drop: float = 0.0,
+        word_scale: float = 1.0,
         own: bool = False,
     ):
         super().__init__()
@@ -102,7 +106,7 @@ class GAT(nn.Module):
         self.categories_in = (
             nn.Linear(self.categories.features, both, bias=False) if self.categories is not None else None
         )
-        self.words = Bag(vocab, both, word_drop) if vocab else None
+        self.words = Bag(vocab, both, word_drop, word_scale) if vocab else None
         self.first = Attention(heads, width, attention_drop)
         self.bias = nn.Parameter(torch.zeros(both))
         self.scores = nn.Linear(both, last_heads * classes, bias=False)

@@ -6,11 +6,15 @@ As in the paper: two layers of width 16, dropout of a half, edges gone along bot
 matrix for itself, H' = ReLU(Â H W + H U), as in Hamilton et al., "Inductive Representation Learning on Large Graphs"
 (2017), arXiv:1706.02216: where neighbours are often of another class, a node need not be like their mean. Without edges
 Â is the identity and the network a multilayer perceptron.
+`directed=True` gives the edges into a node and those out of it a matrix each and takes the mean along either,
+H' = ReLU(A_in H W + A_out H V + b), as in Rossi et al., "Edge Directionality Improves Learning on Heterophilic Graphs"
+(2023), arXiv:2305.10498; the first layer is then the node's alone, which reads before it listens.
 
 Checkpoints: PyTorch Geometric's `models.GCN` over numbers, both ways, where `own` is left out (`LAYOUTS`).
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float, Int
@@ -20,13 +24,13 @@ from lamina.core.errors import ShapeError
 from lamina.models._layouts import Layout
 from lamina.nn.bag import Bag
 from lamina.nn.embeddings import Categories
-from lamina.nn.graph import normalised, propagate
+from lamina.nn.graph import means, normalised, propagate
 
 __all__ = ["GCN"]
 
 VARIANTS = {
     "": dict(),
-    "wide": dict(width=128, drop=0.5, word_drop=0.2, own=True),
+    "wide": dict(width=128, drop=0.5, word_drop=0.3, word_scale=4.0, own=True, directed=True),
     "tiny": dict(columns=3, width=8, classes=3, drop=0.0),
 }
 EXEMPT = {
@@ -36,19 +40,26 @@ EXEMPT = {
 
 
 class Mix(nn.Module):
-    """Â H W + b, and with a node's own matrix + H U. What is narrower, H or H W, goes through Â."""
+    """Â H W + b; directed, A_in H W + A_out H V + b. With a node's own matrix + H U."""
 
-    def __init__(self, before: int, after: int, own: bool):
+    def __init__(self, before: int, after: int, own: bool, directed: bool):
         super().__init__()
         self.neighbours = nn.Linear(before, after)
+        self.back = nn.Linear(before, after, bias=False) if directed else None
         self.own = nn.Linear(before, after, bias=False) if own else None
 
-    def forward(self, x: Float[Tensor, "nodes before"], adjacency: tuple | None) -> Float[Tensor, "nodes after"]:
-        mixed = self.neighbours.weight.shape[1] < self.neighbours.weight.shape[0]
-        y = propagate(adjacency, x) if mixed else x
-        y = y @ self.neighbours.weight.mT
-        y = (y if mixed else propagate(adjacency, y)) + self.neighbours.bias
+    def forward(self, x: Float[Tensor, "nodes before"], ways: Sequence[tuple | None]) -> Float[Tensor, "nodes after"]:
+        y = gathered(ways[0], x, self.neighbours.weight) + self.neighbours.bias
+        if self.back is not None:
+            y = y + gathered(ways[1], x, self.back.weight)
         return y if self.own is None else y + self.own(x)
+
+
+def gathered(way: tuple | None, x: Tensor, weight: Tensor) -> Tensor:
+    """Â H W; what is narrower, H or H W, goes through Â."""
+    if weight.shape[1] < weight.shape[0]:
+        return propagate(way, x) @ weight.mT
+    return propagate(way, x @ weight.mT)
 
 
 class GCN(nn.Module):
@@ -61,7 +72,9 @@ class GCN(nn.Module):
         width: features of a node between the layers.
         depth: layers, hence how many edges away a neighbour counts.
         drop: share of the features set to zero between the layers in training; word_drop: of the words.
+        word_scale: what a text's features are multiplied by, and so how fast words are learnt (see `Bag`).
         own: whether a layer has a second matrix for the node itself.
+        directed: whether edges into a node and out of it have a matrix each, and the first layer none.
 
     Shapes: any of numbers (nodes, columns), categories (nodes, kinds), words (tokens,) with words_offsets (nodes,) and
         words_weights (tokens,); edges (2, edges) -> (nodes, classes).
@@ -79,7 +92,9 @@ class GCN(nn.Module):
         depth: int = 2,
         drop: float = 0.5,
         word_drop: float = 0.0,
+        word_scale: float = 1.0,
         own: bool = False,
+        directed: bool = False,
     ):
         super().__init__()
         if not (columns or cardinalities or vocab):
@@ -95,11 +110,12 @@ class GCN(nn.Module):
         self.categories_in = (
             nn.Linear(self.categories.features, width, bias=False) if self.categories is not None else None
         )
-        self.words = Bag(vocab, width, word_drop) if vocab else None
+        self.words = Bag(vocab, width, word_drop, word_scale) if vocab else None
         self.bias = nn.Parameter(torch.zeros(width))
-        self.own = own
+        self.own, self.directed = own, directed
         self.drop = nn.Dropout(drop)
-        self.layers = nn.ModuleList(Mix(width, width if i < depth - 2 else classes, own) for i in range(depth - 1))
+        widths = [width] * (depth - 1) + [classes]
+        self.layers = nn.ModuleList(Mix(before, after, own, directed) for before, after in pairwise(widths))
 
     def forward(
         self,
@@ -118,10 +134,14 @@ class GCN(nn.Module):
         if self.words is not None and words is not None:
             parts.append(self.words(words, words_offsets, words_weights))
         x = torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
-        adjacency = normalised(edges, len(x), dtype=x.dtype)
-        x = propagate(adjacency, x) + (x if self.own else 0) + self.bias
+        if self.directed:
+            ways = means(edges, len(x), dtype=x.dtype)
+        else:
+            ways = (normalised(edges, len(x), dtype=x.dtype),)
+            x = propagate(ways[0], x) + (x if self.own else 0)
+        x = x + self.bias
         for layer in self.layers:
-            x = layer(self.drop(x.relu()), adjacency)
+            x = layer(self.drop(x.relu()), ways)
         return x
 
 

@@ -3,6 +3,7 @@
     h_i' = Σ_{j → i} a_ij h_j        over the edges into i and a loop at i
 
 Convolution (Kipf & Welling 2017): a_ij = 1 / sqrt(d_i d_j), d the degrees with the loop: D^-1/2 (A + I) D^-1/2.
+Mean (Hamilton et al. 2017): a_ij = 1 / d_i, without the loop.
 Attention (Veličković et al. 2018): a_ij = softmax over j of LeakyReLU(s_j + t_i).
 Edges are a (2, edges) tensor, from and to. What is worked out from them is kept while that very tensor lives.
 """
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from lamina.nn.sparse import Pattern, product, remember
 
-__all__ = ["attend", "normalised", "places", "propagate", "segment_softmax"]
+__all__ = ["attend", "means", "normalised", "places", "propagate", "segment_softmax"]
 
 _KEPT: dict[Any, Any] = {}
 
@@ -51,6 +52,21 @@ def normalised(
     if torch.compiler.is_compiling():
         return pattern, values()
     return pattern, remember(_KEPT, (pattern.columns,), ("normalised", dtype), values)
+
+
+def means(edges: Int[Tensor, "two edges"] | None, nodes: int, *, dtype: torch.dtype = torch.float32) -> tuple:
+    """The mean over the nodes from which edges come, and over those to which they go, each as (places, values).
+
+    A loop counts for nothing, and the mean over no node is 0.
+    """
+    edges = torch.zeros(2, 0, dtype=torch.int64) if edges is None else edges
+
+    def make() -> tuple:
+        apart = edges[:, edges[0] != edges[1]]
+        ways = [_places(e, nodes, undirected=False, loops=False) for e in (apart, apart.flip(0))]
+        return tuple((way, way.starts.diff().to(dtype).reciprocal()[way.rows]) for way in ways)
+
+    return make() if torch.compiler.is_compiling() else remember(_KEPT, (edges,), ("means", nodes, dtype), make)
 
 
 def propagate(adjacency: tuple | None, x: Float[Tensor, "nodes width"]) -> Float[Tensor, "nodes width"]:
@@ -91,12 +107,14 @@ def attend(
     return torch.stack([product(pattern, w.contiguous(), h.contiguous()) for w, h in heads], dim=1)
 
 
-def _places(edges: Tensor, nodes: int, undirected: bool) -> Pattern:
+def _places(edges: Tensor, nodes: int, undirected: bool, loops: bool = True) -> Pattern:
     start, end = edges
     if undirected:
         start, end = torch.cat([start, end]), torch.cat([end, start])
-    loop = torch.arange(nodes, device=edges.device)
-    cells = torch.unique(torch.cat([end, loop]) * nodes + torch.cat([start, loop]))  # sorted by row, then column
+    if loops:
+        loop = torch.arange(nodes, device=edges.device)
+        start, end = torch.cat([start, loop]), torch.cat([end, loop])
+    cells = torch.unique(end * nodes + start)  # sorted by row, then column
     rows, columns = cells // nodes, cells % nodes
     starts = torch.zeros(nodes + 1, dtype=torch.int64, device=edges.device)
     starts[1:] = torch.bincount(rows, minlength=nodes).cumsum(0)

@@ -37,6 +37,23 @@ def test_a_second_matrix_for_the_node_itself_agrees_with_the_definition():
     torch.testing.assert_close(net(numbers=x, edges=EDGES), expected)
 
 
+def test_edges_in_and_out_have_matrices_of_their_own():
+    """A mean along either way, the node's own features, and a first layer that hears nobody."""
+    net, x = GCN(columns=4, classes=3, width=6, own=True, directed=True).eval(), torch.randn(5, 4)
+    into = torch.zeros(5, 5)
+    into[EDGES[1], EDGES[0]] = 1
+    mean = [a / a.sum(1, keepdim=True).clamp(min=1) for a in (into, into.mT)]
+    hidden = (x @ net.numbers.weight.mT + net.bias).relu()
+    last = net.layers[0]
+    expected = hidden @ last.own.weight.mT + last.neighbours.bias
+    expected = expected + mean[0] @ hidden @ last.neighbours.weight.mT + mean[1] @ hidden @ last.back.weight.mT
+    torch.testing.assert_close(net(numbers=x, edges=EDGES), expected)
+    looped = torch.cat([EDGES, torch.tensor([[2], [2]])], 1)
+    torch.testing.assert_close(net(numbers=x, edges=looped), expected)
+    alone = hidden @ last.own.weight.mT + last.neighbours.bias
+    torch.testing.assert_close(net(numbers=x, edges=None), alone)
+
+
 def test_without_edges_it_is_a_perceptron_whose_nodes_do_not_hear_each_other():
     net, x = GCN(**VARIANTS["tiny"]).eval(), torch.randn(4, 3)
     expected = net.layers[0].neighbours((x @ net.numbers.weight.mT + net.bias).relu())

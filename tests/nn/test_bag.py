@@ -89,3 +89,10 @@ def test_what_is_remembered_is_made_once_and_forgotten_with_its_tensor():
     assert remember(kept, (key,), "a", lambda: "anew") == "anew"
     del key
     assert not kept
+
+
+def test_a_scale_multiplies_the_sum():
+    words, offsets = torch.tensor([1, 2, 3]), torch.tensor([0, 2])
+    plain, scaled = Bag(5, 4), Bag(5, 4, scale=3.0)
+    scaled.load_state_dict(plain.state_dict())
+    torch.testing.assert_close(scaled(words, offsets), 3 * plain(words, offsets))
