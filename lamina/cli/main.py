@@ -218,6 +218,9 @@ def _rows(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         origin = f" ({row['from']})" if row["from"] != "lamina" else ""
         lines = [f"{row['name']:<{wide}}{row['about']}{origin}"]
+        if "task" in row:
+            missing = "" if row["installed"] else f"; not installed: {row['install']}"
+            lines.append(" " * wide + f"{row['task']}, {row['size']}{missing}")
         if row.get("variants"):
             lines.append(" " * wide + "also " + ", ".join(row["variants"]))
         for line in lines:

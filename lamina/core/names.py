@@ -30,7 +30,7 @@ _SINGULAR = {"data/sources": "source", "data/builtin": "data set"}
 _DOCSTRING = re.compile(
     r"\A(?:[ \t]*(?:#.*)?\n)*([rR]?(\"\"\"|''').*?(?<!\\)\2|[rR]?\"[^\"\n]*\"|[rR]?'[^'\n]*')", re.DOTALL
 )
-_STATEMENT = re.compile(r"^(VARIANTS|EXEMPT|__all__)\b.*\n(?:(?:[ \t\])}#].*)?\n)*", re.MULTILINE)
+_STATEMENT = re.compile(r"^(VARIANTS|EXEMPT|FACTS|__all__)\b.*\n(?:(?:[ \t\])}#].*)?\n)*", re.MULTILINE)
 _PUBLIC = re.compile(r"^(?:class|def)[ \t]+([A-Za-z]\w*)", re.MULTILINE)
 
 
@@ -39,7 +39,7 @@ class Entry:
     """A file on a shelf, as far as it can be known without running it.
 
     variants: key -> settings; exports: `__all__`, the file's own class or function first;
-    origin: 'lamina', 'lamina_ext' or 'entry point'.
+    facts: of a data set: task, size, and what it needs to be here; origin: 'lamina', 'lamina_ext' or 'entry point'.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Entry:
     exports: tuple[str, ...] = ()
     exempt: dict[str, str] = field(default_factory=dict)
     origin: str = "lamina"
+    facts: dict[str, Any] = field(default_factory=dict)
 
     @property
     def summary(self) -> str:
@@ -187,7 +188,7 @@ def _entry(path: Path, name: str, module: str, origin: str) -> Entry:
     doc, facts, public = _read(str(path), stat.st_mtime_ns, stat.st_size)
     exports = tuple(sorted(facts.get("__all__") or public[:1], key=lambda name: name not in public))  # constants last
     variants = {str(key): dict(row) for key, row in facts.get("VARIANTS", {}).items()}
-    return Entry(name, path, module, doc, variants, exports, facts.get("EXEMPT", {}), origin)
+    return Entry(name, path, module, doc, variants, exports, facts.get("EXEMPT", {}), origin, facts.get("FACTS", {}))
 
 
 @functools.cache

@@ -1,5 +1,7 @@
 """What there is: runs of a folder, and the shelves of models, tasks, methods and data sets. Imports no torch."""
 
+import importlib.util
+import os
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +41,19 @@ def methods() -> list[dict[str, Any]]:
 
 
 def datasets() -> list[dict[str, Any]]:
-    """Built-in data sets by name."""
-    return _shelf("data/builtin")
+    """Built-in data sets by name: for which task, how large, whether they are here, and the command if not."""
+    rows = _shelf("data/builtin")
+    for row, entry in zip(rows, names.shelf("data/builtin").values(), strict=True):
+        row |= {key: entry.facts[key] for key in ("task", "size", "install") if key in entry.facts}
+        row["installed"] = _here(entry.facts)
+    return rows
+
+
+def _here(facts: dict[str, Any]) -> bool:
+    """Whether a data set's package can be found, or one of its files; nothing is imported."""
+    if "module" in facts:
+        return importlib.util.find_spec(facts["module"]) is not None
+    return not facts.get("files") or any(Path(os.path.expandvars(file)).is_file() for file in facts["files"])
 
 
 def runs(folder: str | Path = "runs") -> list[dict[str, Any]]:

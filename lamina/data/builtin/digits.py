@@ -14,6 +14,7 @@ from lamina.data.sources.table import Table, TableColumn
 __all__ = ["read"]
 
 TARGET = "label"
+FACTS = {"task": "classification", "size": "1,797 pictures"}
 
 
 def read() -> Table:

@@ -16,6 +16,16 @@ from lamina.data.sources.table import Table, TableColumn
 __all__ = ["read"]
 
 TARGET = "label"
+FACTS = {
+    "task": "classification",
+    "size": "70,000 pictures",
+    "files": [
+        "$LAMINA_DATA/fashion-mnist/train-images-idx3-ubyte.gz",
+        "fashion-mnist/train-images-idx3-ubyte.gz",
+        "/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz",
+    ],
+    "install": "apt-get install dataset-fashion-mnist",
+}
 CLASSES = ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 _PLACES = (Path(os.environ.get("LAMINA_DATA", ".")) / "fashion-mnist", Path("/usr/share/datasets/fashion-mnist"))
 
