@@ -1,10 +1,10 @@
 """Data that torch already holds: tensors, a `torch.utils.data.Dataset`, a `DataLoader`.
 
 Tensors and data sets are read once and become a table like any other. A `DataLoader` stays what it is: it cuts the
-batches, and its transforms draw anew each epoch. Its generator is seeded for each epoch and torch's for each batch,
-from (seed, epoch, batch); a resumed run takes as many batches as had been taken and drops them. So it ends equal bit
-for bit where order and transforms draw from torch's generators (not from `random` or numpy) and the loader is made in
-the same way again. The order is the same with any number of workers; what items draw is torch's own for that number.
+batches, and its transforms draw anew each epoch. Its generator is seeded for each epoch, and those that transforms draw
+from for each item, from (seed, epoch, item), in whichever worker that is; a resumed run takes as many batches as had
+been taken and drops them. So it ends equal bit for bit, with any number of workers, where the loader is made in the
+same way again. An iterable data set knows no items: its workers draw as torch seeds them. See `lamina.data.workers`.
 """
 
 import hashlib
@@ -18,6 +18,7 @@ from torch import Tensor
 from lamina.core.errors import DataError, SettingError
 from lamina.core.protocols import Batch, Column, Feed
 from lamina.core.seeds import mix
+from lamina.data import workers
 from lamina.data.sources import frame
 from lamina.fields.array import Array
 from lamina.fields.category import Category
@@ -128,8 +129,7 @@ class LoaderData:
         start, kept = 0, 0
         for split, one in self.loaders.items():
             count = 0
-            torch.manual_seed(mix("loader", split))
-            for item in one:
+            for item in workers.steady(one, mix("loader", split)):
                 x, y = _parts(item, fields is not None)
                 self.shape = list(x.shape[1:])
                 kept += x.numel()
@@ -214,8 +214,9 @@ class LoaderData:
 
     def batches(self, sampler: Mapping[str, Any], *, split: str, batch: int) -> Iterator[Batch]:
         """One pass."""
-        for item in self.loaders.get(split, ()):
-            yield self.batch(item)
+        if split in self.loaders:
+            for item in workers.steady(self.loaders[split], mix("loader", split)):
+                yield self.batch(item)
 
 
 class LoaderFeed:
@@ -229,9 +230,6 @@ class LoaderFeed:
             self.length = None
         self._epoch, self._index = 0, 0
         self._stream: Iterator[Any] | None = None
-        sampler = getattr(loader, "sampler", None)
-        if isinstance(sampler, torch.utils.data.RandomSampler) and sampler.generator is None:
-            sampler.generator = torch.Generator()  # else its order depends on whether workers ask for it ahead
 
     def next(self, step: int, parts: int = 1) -> Sequence[Batch]:
         """The batch of a step."""
@@ -248,22 +246,10 @@ class LoaderFeed:
 
     def _take(self) -> Any:
         if self._stream is None:
-            seed = mix(self._seed, "loader", self._epoch)
-            torch.manual_seed(seed)
-            generators = [getattr(o, "generator", None) for o in (self._loader, getattr(self._loader, "sampler", None))]
-            for generator in generators:
-                if isinstance(generator, torch.Generator):
-                    generator.manual_seed(seed)
-            self._stream = iter(self._loader)
-            for index in range(self._index):
-                self._drawn(index)
+            self._stream = workers.steady(self._loader, mix(self._seed, "loader", self._epoch), begin=self._index)
+        item = next(self._stream, None)
         self._index += 1
-        return self._drawn(self._index - 1)
-
-    def _drawn(self, index: int) -> Any:
-        assert self._stream is not None
-        torch.manual_seed(mix(self._seed, "loader", self._epoch, index))
-        return next(self._stream, None)
+        return item
 
     def state_dict(self) -> dict[str, Any]:
         """The place."""
