@@ -61,7 +61,9 @@ ITEMS = {
     11: Item(
         "bombs: sizes in headers that no memory holds",
         "refused from the header",
-        ("tests/trust/test_bombs.py", "tests/fields/test_image.py"),
+        ("tests/trust/test_hostile.py::test_a_hostile_picture", "tests/trust/test_hostile.py::test_a_bomb",
+         "tests/trust/test_hostile.py::test_bait", "tests/trust/test_hostile.py::test_hostile_weights",
+         "tests/fields/test_image.py"),
     ),
     12: Item(
         "the same seed again, other numbers of loader workers, micro-batches",
@@ -70,7 +72,7 @@ ITEMS = {
     ),
     15: Item(
         "the death of a loader's worker; an environment that fails in mid-episode",
-        "a clear error at once, and the run goes on with the same data in the same order",
+        "made good, or a clear error at once; the run goes on with the same data in the same order",
         ("tests/trust/test_workers.py",),
     ),
     17: Item(
@@ -89,12 +91,14 @@ ITEMS = {
     24: Item(
         "formulas, terminal codes and markup in names",
         "escaped wherever they are printed or written",
-        ("tests/trust/test_names.py", "tests/core/test_display.py", "tests/verbs/test_predict.py"),
+        tuple(f"tests/trust/test_names_and_places.py::test_{test}" for test in (
+            "odd_names_of_columns", "what_was_left_out", "a_file_of_an_odd_name", "a_cell_is_no_formula",
+            "what_is_shown", "a_message_has_an_end", "csv_in_a_pipe")),
     ),
     27: Item(
         "a clock set back, other locales, strange and long paths, no HOME, folders that are read-only",
         "it works, or says why",
-        ("tests/trust/test_places.py",),
+        ("tests/trust/test_names_and_places.py",),
     ),
     28: Item(
         "no network; each optional package missing",
@@ -104,7 +108,8 @@ ITEMS = {
     29: Item(
         "tokens in the environment",
         "found in no file and no line that is printed",
-        ("tests/trust/test_alone.py::test_no_secret_of_the_environment_is_in_what_is_written_or_said",),
+        ("tests/trust/test_alone.py::test_no_secret_of_the_environment_is_in_what_is_written_or_said",
+         "tests/trust/test_names_and_places.py::test_without_a_home"),
     ),
 }  # fmt: skip
 

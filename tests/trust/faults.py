@@ -105,7 +105,7 @@ def _audited(name: str, given: tuple[Any, ...]) -> None:
 
 
 def _no_socket(name: str, given: tuple[Any, ...]) -> None:
-    if name in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto", "urllib.Request"):
+    if name in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto"):
         print(f"NETWORK: {name} {given}", file=sys.stderr, flush=True)
         raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
 
