@@ -26,6 +26,8 @@ def shares_of(phase: Phase, batches: list[Any]) -> list[Any]:
     if len(batches) == 1:
         return [None]
     counts = [phase.count(b) if phase.count else counted(b) for b in batches]
+    # whole numbers divide in single precision, which a loss in double would feel
+    counts = [c.double() if isinstance(c, Tensor) and c.device.type != "mps" else c for c in counts]
     total = sum(itertools.islice(counts, 1, None), counts[0])
     if isinstance(total, Tensor):  # where nothing counts, 0 / tiny is 0, as it is in the losses
         total = total.clamp_min(torch.finfo(torch.float32).tiny)
