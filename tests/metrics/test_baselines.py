@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from lamina.core.errors import ShapeError
+from lamina.metrics import baselines
 from lamina.metrics.baselines import classification, regression, text
 from lamina.metrics.language import language
 
@@ -111,3 +112,11 @@ def test_refusals_say_what_came():
         regression(np.zeros((2, 2)), [1.0, 2.0], np.zeros((1, 3)))
     with pytest.raises(ShapeError, match=r"2 classes were named, but class number 2 came"):
         classification(np.zeros((2, 2)), [1, 2], np.zeros((1, 2)), 2)
+
+
+def test_beyond_its_rows_a_baseline_learns_from_some_that_the_seed_draws(monkeypatch):
+    monkeypatch.setattr(baselines, "ROWS", 50)
+    first, again, other = (baselines._subset(2000, seed) for seed in (0, 0, 1))
+    assert first.tolist() == again.tolist() != other.tolist()
+    assert len(set(first.tolist())) == 50 and first.tolist() == sorted(first.tolist())
+    assert baselines._subset(50, 0) == slice(None)
