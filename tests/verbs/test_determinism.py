@@ -136,7 +136,7 @@ def test_a_clock_that_is_set_back_breaks_neither_budget_nor_names_nor_numbers(co
     assert 0 <= run.about["seconds"] < 100
     began = time.monotonic()
     timed = lamina.fit(columns, budget="3s", watch=back, **more)
-    assert time.monotonic() - began < 30 and timed.about["steps"] > 10
+    assert time.monotonic() - began < 90 and timed.about["steps"] > 10
     again = lamina.fit(columns, budget="2steps", watch=back, **more)
     assert [r.folder.name for r in (timed, again)] == ["dict-1", "dict-2"]
     assert {row["status"] for row in listing.runs()} == {"done"}
