@@ -110,9 +110,7 @@ def _watched(made: Any, theirs: Any) -> Iterator[Any]:
     theirs: torch's own handler of that signal.
     """
     while True:
-        dead = [one for one in getattr(made, "_workers", ()) if not one.is_alive() and one.exitcode]
-        if dead:
-            raise Died(f"exit status {dead[0].exitcode}")
+        _alive(made)
         before = _handler()
         _handle(theirs)
         try:
@@ -120,12 +118,25 @@ def _watched(made: Any, theirs: Any) -> Iterator[Any]:
         except StopIteration:
             return
         except RuntimeError as error:
-            if "DataLoader worker" in str(error):
+            if str(error).startswith("DataLoader worker"):  # "Caught … in DataLoader worker" is an item's own error
                 raise Died(str(error).partition(".")[0]) from error
+            raise
+        except (OSError, EOFError) as error:  # the dead one was handing over a batch
+            if not str(error).startswith("Caught"):
+                _handle(before)
+                _alive(made, 0.2)
             raise
         finally:
             _handle(before)
         yield item
+
+
+def _alive(made: Any, patience_s: float = 0.0) -> None:
+    """Raises: Died, where one of the workers has. patience_s: for each to do so."""
+    for one in getattr(made, "_workers", ()):
+        one.join(patience_s)
+        if one.exitcode:
+            raise Died(f"exit status {one.exitcode}")
 
 
 def _handler() -> Any:

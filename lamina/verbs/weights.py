@@ -31,6 +31,9 @@ def held(run: Run) -> tuple[Path, dict[str, Tensor] | None]:
     if last is None:
         raise RunError(f"{run.folder} holds no weights yet: its training is {run.status}. {again}")
     weights, state = saved
+    best = state["trainer"]["best"]
+    if run.about.get("weights_sha256") or (best and best.get("step") != state["trainer"]["step"]):
+        raise RunError(f"{path} is missing, and its last checkpoint holds later weights. Restore it from a copy.")
     module = state["stage"].get("judged")
     prefix = f"{module}." if any(k.startswith(f"{module}.") for k in weights) else "level0.model."
     warnings.warn(

@@ -20,6 +20,7 @@ install({"watch": FOLDER, ...}):
 """
 
 import builtins
+import contextlib
 import errno
 import io
 import json
@@ -181,10 +182,20 @@ class _Bounded(io.FileIO):
 
     def write(self, data: Any) -> int:
         data = memoryview(data).cast("B")
-        left = _told["quota"] - sum(f.stat().st_size for f in Path(_told["watch"]).rglob("*") if f.is_file())
+        left = _told["quota"] - _held(_told["watch"])
         if left <= 0:
             raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
         return super().write(data[:left]) or 0
+
+
+def _held(folder: str) -> int:
+    """Bytes of all files below a folder, of those that stay while it is looked at."""
+    sizes = 0
+    for path, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                sizes += os.stat(os.path.join(path, name)).st_size
+    return sizes
 
 
 _open = io.open

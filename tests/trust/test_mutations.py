@@ -10,7 +10,7 @@ import torch
 from lamina.core.errors import RunError
 from lamina.train import checkpoint
 from lamina.train.log import Log
-from lamina.verbs.assemble import revive
+from lamina.verbs.revive import revive
 from lamina.verbs.run import Run
 from tests.train.test_files import mutate
 from tests.trust import tiny

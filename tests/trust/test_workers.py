@@ -11,6 +11,7 @@ from tests.trust import tiny
 from tests.trust.wholes import check
 
 pytestmark = pytest.mark.timeout(1800)
+HANDING = "tests.trust.test_workers:fit_with_a_worker_that_dies_handing_over"
 CRASHING = "tests.trust.test_workers:act_in_a_crashing_environment"
 NOTICED_S = 1.5  # a second, and the look of this test at its clock
 
@@ -21,9 +22,7 @@ def children(pid: int) -> list[int]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="no /proc to find a worker by")
-def test_with_a_worker_killed_it_ends_the_same_or_says_so_at_once_and_goes_on(
-    nursery, wholes, tmp_path, seeds, tally
-):
+def test_with_a_worker_killed_it_ends_the_same_or_says_so_at_once_and_goes_on(nursery, wholes, tmp_path, seeds, tally):
     whole, deaths = wholes("loader"), 0
     for number, draw in enumerate(seeds("workers", 3, 50)):
         place = tmp_path / str(number)
@@ -51,6 +50,35 @@ def test_with_a_worker_killed_it_ends_the_same_or_says_so_at_once_and_goes_on(
         check(whole, place / "run")
     assert deaths
     tally(deaths=deaths)
+
+
+def fit_with_a_worker_that_dies_handing_over(*argv: str) -> None:
+    """The loader's training, where the 7th batch that a worker hands over breaks off, and the worker is dead."""
+    from multiprocessing import connection
+
+    call, left = connection.answer_challenge, [7]
+
+    def breaking(link, key):
+        left[0] -= 1
+        if not left[0]:
+            import multiprocessing
+
+            os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+            raise ConnectionResetError(104, "Connection reset by peer")
+        return call(link, key)
+
+    connection.answer_challenge = breaking
+    tiny.fit_a_loader(*argv)
+
+
+def test_a_worker_that_dies_handing_over_a_batch_is_replaced(nursery, wholes, place, tally):
+    """It broke off in the midst of a batch's file handle, which torch does not take for a death."""
+    _, words, pairs = tiny.PROBLEMS["loader"]
+    sets = [word for pair in [*tiny.PLAN, *pairs] for word in ("--set", pair)]
+    child = nursery.start(*words, "--out", "run", *sets, cwd=place, call=HANDING)
+    assert child.wait() == 0, child.err
+    check(wholes("loader"), place / "run")
+    tally(deaths=1)
 
 
 def act_in_a_crashing_environment(*argv: str) -> None:
