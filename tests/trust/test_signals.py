@@ -14,6 +14,7 @@ from lamina.core.errors import RunError
 from tests.train.problems import end, same
 from tests.trust import tiny
 from tests.trust.nursery import ALONE, ROOT
+from tests.trust.scale import SEED, count
 from tests.trust.wholes import check
 
 pytestmark = pytest.mark.timeout(1800)
@@ -38,7 +39,7 @@ def signalled(nursery, name, place, draw, whole):
 @pytest.mark.parametrize("name", tiny.PROBLEMS)
 def test_a_signal_at_a_random_moment_saves_and_says_how_to_go_on(name, nursery, wholes, tmp_path, seeds, tally):
     whole, signals = wholes(name), 0
-    for try_, draw in enumerate(seeds(f"signals {name}", 1, 3)):
+    for try_, draw in enumerate(seeds(f"signals {name}", 8, 20)):
         place = tmp_path / str(try_)
         tiny.prepare(name, place)
         for _ in range(3):
@@ -57,6 +58,9 @@ def test_a_signal_at_a_random_moment_saves_and_says_how_to_go_on(name, nursery, 
         child = tiny.goes_on(nursery, name, place)
         assert child.wait() == 0, child.err
         check(whole, place / "run")
+        if signals >= count(2, 7):
+            break
+    assert signals >= count(2, 7) or SEED
     tally(signals=signals)
 
 
