@@ -151,9 +151,10 @@ def _inspected(
     found: list[checks.Finding] = []
     asked: list[str | None] = [*roles.targets] or [None]
     for name in asked:
-        mine = {k: c for k, c in columns.items() if k == name or k not in roles.targets}
+        single = None if name and hasattr(fields[name], "separator") else name  # sets of tags are no classes
+        mine = {k: c for k, c in columns.items() if k == single or k not in roles.targets}
         numeric = hasattr(fields[name], "deviation") if name else None
-        found += [f for f in checks.inspect(mine, name, splits=given, numeric=numeric, seed=seed) if f not in found]
+        found += [f for f in checks.inspect(mine, single, splits=given, numeric=numeric, seed=seed) if f not in found]
         if name:
             found += values.unlearnt(name, fields[name], table[name], rows)
     inputs = {name: table[name] for name in roles.inputs}

@@ -65,6 +65,7 @@ class TabM(nn.Module):
         cardinalities: of categories, slot 0 (unknown) counted.
         outputs: values it gives, where they are no classes.
         classes: scores it gives; None, or fewer than 2, where it gives values.
+        exclusive: whether one class rules out the others; where not, scores are averaged as values are.
         members: of the ensemble.
         hidden: units of a member's hidden layers.
         drop: share of the hidden units set to zero in training.
@@ -83,6 +84,7 @@ class TabM(nn.Module):
         cardinalities: Sequence[int] = (),
         outputs: int = 1,
         classes: int | None = None,
+        exclusive: bool = True,
         members: int = 32,
         hidden: Sequence[int] = (512, 512, 512),
         drop: float = 0.1,
@@ -100,7 +102,7 @@ class TabM(nn.Module):
         spread = PiecewiseLinear if embedding == "piecewise" else PeriodicLinear
         self.numbers = spread(columns, width, pieces) if columns else None
         self.categories = Categories(cardinalities) if cardinalities else None
-        self.members, self.scores = members, (classes or 0) >= 2
+        self.members, self.scores = members, exclusive and (classes or 0) >= 2
         given = classes if classes and self.scores else outputs
         widths = [sum(part.features for part in (self.numbers, self.categories) if part), *hidden]
         chain: list[nn.Module] = []

@@ -1,0 +1,133 @@
+"""Tagging: any number of labels for each sample, a yes or no for each of them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lamina.core.calls import call
+from lamina.core.errors import ShapeError
+from lamina.core.protocols import Batch, Field
+from lamina.metrics import baselines
+from lamina.metrics.tagging import BETTER, tagging
+from lamina.metrics.value import Value
+from lamina.nn import losses
+from lamina.tasks._passes import over, some, sure
+
+__all__ = ["Tagging"]
+
+DETAILED = 20  # tags up to which a file of answers holds the probability of each
+
+
+class Tagging:
+    """Which tags? The network gives a score (logit) for each, told from the others' apart.
+
+    Args:
+        target, field: the column asked for and its type.
+        loss: binary_cross_entropy or binary_focal.
+        select: the metric that picks the best weights.
+    """
+
+    def __init__(self, target: str, field: Any, *, loss: str = "binary_cross_entropy", select: str = "f1_micro"):
+        self.target, self.field, self.key = target, field, f"target.{target}"
+        self.names = [str(name) for name in field.labels]
+        self.metric = sure(select, BETTER, "tagging")
+        self._name, self._loss = loss, losses.create(loss)
+
+    @classmethod
+    def fits(cls, inputs: Mapping[str, Field], targets: Mapping[str, Field]) -> float:
+        """1.5 for one target of tags, which has labels as classes have."""
+        kinds = [getattr(f, "separator", "no tags") for f in targets.values()]
+        return 1.5 if len(kinds) == 1 and kinds != ["no tags"] else 0.0
+
+    def sizes(self) -> dict[str, Any]:
+        """A score a tag, none of which rules out another."""
+        return {"classes": len(self.names), "outputs": len(self.names), "exclusive": False}
+
+    def model(self, kinds: list[str]) -> str:
+        """The default network, by what goes in."""
+        if "edges" in kinds:
+            return "gcn_wide"
+        if kinds == ["image"]:
+            return "resnet9"
+        return "tabm_small" if set(kinds) <= {"numbers", "categories"} else "columns"
+
+    def method(self) -> str:
+        """How it is learnt unless said otherwise."""
+        return "supervised"
+
+    def sampler(self, model: nn.Module) -> dict[str, Any]:
+        """Rows, or whatever the data set's samples are."""
+        return {}
+
+    def loss(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """outputs: (batch, tags), or (batch, members, tags) of an ensemble whose members each learn alone."""
+        target, weight = batch[self.key].float(), batch.get("sample_weight")
+        if "rows" in batch:
+            outputs, target = outputs[batch["rows"]], target[batch["rows"]]
+            weight = weight[batch["rows"]] if weight is not None else None
+        outputs = outputs.float()
+        if outputs.ndim == 3:
+            members = outputs.shape[1]
+            target = target.repeat_interleave(members, 0)
+            weight = weight.repeat_interleave(members) if weight is not None else None
+            outputs = outputs.flatten(0, 1)
+        return {self._name: self._loss(outputs, target, weight=weight)}
+
+    def predict(self, model: nn.Module, batch: Batch, rng: Any = None) -> dict[str, Tensor]:
+        """Probabilities (batch, tags)."""
+        return self.answer(call(model, batch), batch)
+
+    def answer(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Probabilities of what the network gave; the members of an ensemble are averaged."""
+        if outputs.ndim < 2 or outputs.shape[-1] != len(self.names):
+            raise ShapeError(
+                f"{self.target!r} has {len(self.names)} tags ({some(self.names)}), and the network gives outputs of "
+                f"shape {tuple(outputs.shape)}. Let it give (batch, {len(self.names)}): a score for each tag."
+            )
+        outputs = outputs[batch["rows"]] if "rows" in batch else outputs
+        probabilities = outputs.float().sigmoid()
+        return {"probabilities": probabilities.mean(1) if probabilities.ndim == 3 else probabilities}
+
+    def decode(self, raw: Mapping[str, Tensor]) -> dict[str, list[Any]]:
+        """The tags of each sample, written as in the data."""
+        mark = self.field.separator or "|"
+        return {self.target: [mark.join(tags) for tags in self.field.decode(raw["probabilities"])]}
+
+    def details(self, raw: Mapping[str, Tensor]) -> dict[str, list[Any]]:
+        """More columns for a file: the probability of each tag, where there are at most 20."""
+        if len(self.names) > DETAILED:
+            return {}
+        columns = raw["probabilities"].double().T.tolist()
+        return {f"p({n})": [round(v, 6) for v in column] for n, column in zip(self.names, columns, strict=True)}
+
+    def evaluate(self, model: nn.Module, data: Any, split: str, *, intervals: bool = True) -> dict[str, Value]:
+        """Metrics over a whole split."""
+        raw, targets, weight = over(self, model, data, split, [self.key], 1024)
+        return self.measure(raw, targets[self.key], weight, intervals=intervals)
+
+    def measure(
+        self, raw: Mapping[str, Tensor], target: Tensor, weight: Tensor | None, *, intervals: bool = True
+    ) -> dict[str, Value]:
+        """Metrics of answers beside the truth."""
+        return tagging(raw["probabilities"], target, weight, self.names, intervals=intervals)
+
+    def baseline(self, data: Any, split: str) -> dict[str, dict[str, Value]]:
+        """What giving each tag as often as it comes reaches, and a linear model of each of the first 50 tags."""
+        x, test = data.features("train"), data.features(split)
+        y, train, asked = data.target(self.target), data.splits["train"], data.splits[split]
+        weight = data.weights() if data.weight else None
+        given = weight[train] if weight is not None else None
+        share = np.average(y[train].numpy(), axis=0, weights=None if given is None else given.numpy())
+        prior = np.repeat(share[None], len(asked), axis=0)
+        found = {"prior": prior}
+        if len(self.names) <= 50:
+            linear = prior.copy()
+            for tag in range(len(self.names)):
+                told = baselines.classification(x, y[train, tag].long(), test, 2, given)
+                linear[:, tag] = told.get("linear", told["prior"])[:, 1]
+            found["linear"] = linear
+        judged = weight[asked] if weight is not None else None
+        return {name: tagging(torch.from_numpy(p), y[asked], judged, self.names) for name, p in found.items()}
