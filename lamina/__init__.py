@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lamina.verbs.listing import runs as runs
     from lamina.verbs.listing import tasks as tasks
     from lamina.verbs.predict import predict as predict
+    from lamina.verbs.report import report as report
     from lamina.verbs.run import Run as Run
     from lamina.verbs.run import open as open
     from lamina.verbs.show import show as show
@@ -41,6 +42,7 @@ _LENT = {
     "methods": "verbs.listing",
     "open": "verbs.run",
     "predict": "verbs.predict",
+    "report": "verbs.report",
     "runs": "verbs.listing",
     "show": "verbs.show",
     "tasks": "verbs.listing",

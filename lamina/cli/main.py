@@ -156,6 +156,26 @@ def show(
 
 
 @app.command()
+def report(
+    run: RunName,
+    source: Annotated[
+        str | None, typer.Argument(metavar="SOURCE", help="The data, where they lie elsewhere now.")
+    ] = None,
+    out: Annotated[str | None, typer.Option(metavar="FILE", help="Where to write; RUN/report.html.")] = None,
+    model: OwnModel = None,
+    task: OwnTask = None,
+    as_json: Json = False,
+) -> None:
+    """A run as one page: data, curves, figures, mistakes, model card."""
+    import lamina
+    from lamina.cli import terminal
+
+    with terminal.remarks():
+        path = lamina.report(run, source, out=out, model=model, task=task)
+    _out({"report": str(path)}, as_json, lambda found: typer.echo(display.shown(found["report"])))
+
+
+@app.command()
 def compare(
     runs: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Folders of runs.")], as_json: Json = False
 ) -> None:

@@ -99,6 +99,11 @@ class Environments:
         """What is seen now; a copy."""
         return self._now.copy()
 
+    def picture(self) -> np.ndarray | None:
+        """The first as it looks now, (height, width, 3) uint8; None where its `render_mode` draws none."""
+        frame = self._envs[0].render()
+        return np.asarray(frame, np.uint8) if np.ndim(frame) == 3 else None
+
     def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """One step in each: (next, reward, terminated, truncated, final).
 

@@ -17,7 +17,7 @@ from lamina.core.protocols import Tick
 from lamina.train import checkpoint
 from lamina.train.budget import Budget
 from lamina.train.trainer import Stopped, Trainer
-from lamina.verbs import preflight, record, resuming
+from lamina.verbs import preflight, record, report, resuming
 from lamina.verbs.assemble import Assembly, Judgement, assemble
 from lamina.verbs.run import Run
 
@@ -148,6 +148,8 @@ class Fitting:
                 record.write_fields(self.folder, parts.data)
             for tick in self._put_back(self.trainer.run(parts.method, parts.problem(seed))):
                 began = True
+                if tick.metrics is not None:
+                    report.sample(self.folder, self.trainer.step, parts)
                 yield tick
             self._finish()
         except Stopped as stopped:
@@ -218,6 +220,7 @@ class Fitting:
             weights_sha256=digest(self.folder / "model.safetensors"),
             fields_sha256=digest(self.folder / "fields" / "fields.json"),
         )
+        report.written(self.run, parts, self.trainer.plan)
 
     @property
     def run(self) -> Run:

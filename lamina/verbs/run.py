@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from lamina.core.display import shown
-from lamina.core.errors import RunError, UserError, did_you_mean
+from lamina.core.errors import MissingExtra, RunError, UserError, did_you_mean
 from lamina.core.files import read_sealed
 from lamina.core.protocols import Field
 from lamina.core.untrusted import contents, document, fits, parsed, unlinked
 
-__all__ = ["SCHEMA", "Run", "learnt_from", "open"]
+__all__ = ["SCHEMA", "History", "Run", "learnt_from", "open"]
 
 SCHEMA = 1
 _NUMBER: Any = (float, None)
@@ -72,11 +72,11 @@ class Run:
         return learnt_from(self.folder, self.about["source"])
 
     @property
-    def history(self) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl."""
+    def history(self) -> "History":
+        """The lines of metrics.jsonl; `history.frame()` gives them as a frame."""
         path = self.folder / "metrics.jsonl"
         try:
-            return [parsed(line) for line in contents(path).decode("utf-8").splitlines()]
+            return History(parsed(line) for line in contents(path).decode("utf-8").splitlines())
         except ValueError as error:
             raise RunError(f"{path} is damaged: {error}. Restore it from a copy.") from None
 
@@ -136,11 +136,64 @@ class Run:
 
         return predict(self, source, **settings)
 
+    def report(self, source: Any = None, **settings: Any) -> Path:
+        """See `lamina.report`."""
+        from lamina.verbs.report import report
+
+        return report(self, source, **settings)
+
+    def plot(self, kind: str = "loss", source: Any = None, **settings: Any) -> Any:
+        """A figure of matplotlib of what the report shows: loss, metric, lr, confusion, … See `lamina.report`."""
+        from lamina.verbs.report import plot
+
+        return plot(self, kind, source, **settings)
+
+    def _repr_html_(self) -> str:
+        """The run in a notebook: what it is, its figures beside the baseline, where its report is."""
+        from lamina.report.brief import brief
+
+        return brief(self.folder, self.about)
+
     def model(self, **own: Any) -> Any:
         """The trained network, a plain `nn.Module` in evaluation mode. own: see `lamina.verbs.revive.revive`."""
         from lamina.verbs.revive import revive
 
         return revive(self, **own).model
+
+
+class History(list[dict[str, Any]]):
+    """The lines of a diary, in order: a list, and on request a frame."""
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The lines without nesting: {'valid': {'accuracy': 1}} is {'valid/accuracy': 1}."""
+        return [_flat(line) for line in self]
+
+    def frame(self) -> Any:
+        """A frame of pandas, or else of polars: a row a line, a column a name. Raises: MissingExtra without either."""
+        rows = self.rows()
+        names = dict.fromkeys(name for row in rows for name in row)
+        try:
+            import pandas
+        except ImportError:
+            try:
+                import polars
+            except ImportError:
+                raise MissingExtra("pandas or polars", "tabular", "history.frame()") from None
+            return polars.DataFrame({name: [row.get(name) for row in rows] for name in names}, strict=False)
+        return pandas.DataFrame(rows, columns=list(names))
+
+    def _repr_html_(self) -> str | None:
+        try:
+            return self.frame()._repr_html_()
+        except MissingExtra:
+            return None
+
+
+def _flat(line: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for name, value in line.items():
+        out |= _flat(value, f"{above}{name}/") if isinstance(value, Mapping) else {f"{above}{name}": value}
+    return out
 
 
 def _read(folder: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from lamina.core.errors import SettingError, ShapeError, UnknownName, did_you_me
 from lamina.core.settings import arguments, check
 from lamina.verbs import run as runs
 
-__all__ = ["show"]
+__all__ = ["layers", "show"]
 
 _ROOMS = ("models", "tasks", "methods", "data/builtin")
 # What a network is told of data where its signature has no default that makes sense alone.
@@ -55,8 +55,7 @@ def show(
             network = made(**{**own, **check(made, set)}).eval()
         else:
             network = run.model(model=model, task=task)
-        lacks = {kind for kind, size in _TELLING.items() if size not in sizes}
-        return _summary(called, network, {**sizes, **about["settings"].get("model", {})}, lacks)
+        return _of_run(about, network)
     called = str(name)
     room = _room(called)
     if room != "models":
@@ -75,6 +74,20 @@ def show(
         given = {k: v for k, v in _EXAMPLE.items() if k in arguments(made) and not own.get(k)} | given
         network = made(**given).eval()
     return _summary(called, network, {**own, **given})
+
+
+def layers(about: dict[str, Any], network: torch.nn.Module) -> list[dict[str, Any]]:
+    """The layers of a run's network; none where it cannot be tried on a sample of zeros."""
+    try:
+        return _of_run(about, network)["layers"]
+    except Exception:  # one's own network may refuse zeros, and the layers are only told of
+        return []
+
+
+def _of_run(about: dict[str, Any], network: torch.nn.Module) -> dict[str, Any]:
+    sizes = about["data"]["sizes"]
+    lacks = {kind for kind, size in _TELLING.items() if size not in sizes}
+    return _summary(about["model"]["name"], network, {**sizes, **about["settings"].get("model", {})}, lacks)
 
 
 def _room(called: str) -> str:
