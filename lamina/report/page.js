@@ -35,6 +35,11 @@
     return out;
   }
 
+  function mark(box, plot) {
+    box.dataset.low = plot.scales.x.min;
+    box.dataset.high = plot.scales.x.max;
+  }
+
   function build(box, log) {
     const about = figures[box.dataset.figure];
     const before = drawn.get(box);
@@ -48,8 +53,10 @@
       axes: [axis(about.x, "x", about.whole), axis(about.y, "y", false)],
       series: [{ label: about.x, value: (u, v) => (v === null || v === undefined ? "" : short(v)) }, ...about.series.map(series)],
       legend: { live: true }, cursor: { drag: { x: true, y: false, setScale: true }, points: { size: 7 } },
+      hooks: { setScale: [(u, key) => { if (key === "x") mark(box, u); }] },
     }, about.data, box);
     box.dataset.log = log ? "1" : "";
+    mark(box, plot);
     drawn.set(box, plot);
     return plot;
   }
@@ -67,9 +74,8 @@
   }
 
   function reset(box) {
-    const plot = drawn.get(box), x = plot.data[0];
+    const plot = drawn.get(box);
     plot.setData(plot.data);
-    if (x.length) box.dispatchEvent(new Event("reset"));
   }
 
   function controls(box) {
