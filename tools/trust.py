@@ -153,7 +153,7 @@ def result(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         for name, more in row.get("tally", {}).items():
             did[name] = did.get(name, 0) + more
     return {
-        "figure": ", ".join(f"{count:,} {name}" for name, count in did.items()) + f"; {failed} tests failed",
+        "figure": f"{_said(did)}; {failed} tests failed",
         "must": "0 failed; 200 kills, 50 signals, 12 full disks, 1,500 mutations a format",
         "covers": [],
         "test": "tests/trust",
@@ -164,6 +164,10 @@ def result(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         "items": items,
         "passed": not failed,
     }
+
+
+def _said(did: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in did.items())
 
 
 def page(found: Mapping[str, Any]) -> str:
@@ -186,7 +190,7 @@ def page(found: Mapping[str, Any]) -> str:
         if not one or not one["tests"]:
             lines.append(f"| {number} | {item.what} | {item.must} | not yet | |")
             continue
-        did = ", ".join(f"{count:,} {name}" for name, count in one["did"].items())
+        did = _said(one["did"])
         skipped = f", {one['skipped']} skipped" if one["skipped"] else ""
         bad = f", **{len(one['failed'])} failed**" if one["failed"] else ""
         lines.append(

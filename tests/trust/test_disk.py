@@ -70,7 +70,7 @@ def test_on_a_full_disk_it_says_so_and_goes_on_when_there_is_space(name, nursery
         assert child.wait() == 0, (words, child.err)
         check(whole, place / "run")
         points += 1
-    tally(points=points)
+    tally(full_disks=points)
 
 
 @pytest.mark.parametrize("name", ["classification", *(["acting", "gan"] if FULL else [])])
@@ -84,7 +84,7 @@ def test_a_write_cut_short_by_a_quota_is_told_and_made_good(name, nursery, whole
     child = tiny.goes_on(nursery, name, tmp_path)
     assert child.wait() == 0, child.err
     check(whole, tmp_path / "run")
-    tally(points=len(QUOTAS) + 2)
+    tally(full_disks=len(QUOTAS) + 2)
 
 
 @pytest.mark.parametrize(("verb", "out"), [("predict", "p.csv"), ("predict", "p.jsonl")])
@@ -102,7 +102,7 @@ def test_answers_that_do_not_fit_on_the_disk_leave_no_file_and_one_line(nursery,
     assert child.wait() == 1 and (place / out).read_text() == "of before"
     assert nursery.start(verb, str(run), data, "--out", out, cwd=place).wait() == 0
     assert (place / out).stat().st_size > 1000
-    tally(points=4)
+    tally(full_disks=4)
 
 
 # ------------------------------------------------------------------------------------------------ a real small disk
@@ -145,4 +145,4 @@ def test_on_a_small_file_system_it_is_the_same(wholes, place, size, tally):
     assert (place / "full.status").read_text() == "1\n", told
     assert told.count("lamina: ") == 1 and "the disk is full" in told and "Traceback" not in told, told
     check(wholes(name), place / "run")
-    tally(points=1)
+    tally(full_disks=1)
