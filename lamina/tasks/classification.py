@@ -60,8 +60,9 @@ class Classification:
 
     @classmethod
     def fits(cls, inputs: Mapping[str, Field], targets: Mapping[str, Field]) -> float:
-        """1 for one target with classes."""
-        return 1.0 if len(targets) == 1 and all(hasattr(f, "labels") for f in targets.values()) else 0.0
+        """1 for one target with classes, of which each sample has one."""
+        one = [hasattr(f, "labels") and not hasattr(f, "separator") for f in targets.values()]
+        return float(one == [True])
 
     def sizes(self) -> dict[str, Any]:
         """A score a class."""

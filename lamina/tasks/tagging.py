@@ -38,9 +38,8 @@ class Tagging:
 
     @classmethod
     def fits(cls, inputs: Mapping[str, Field], targets: Mapping[str, Field]) -> float:
-        """1.5 for one target of tags, which has labels as classes have."""
-        kinds = [getattr(f, "separator", "no tags") for f in targets.values()]
-        return 1.5 if len(kinds) == 1 and kinds != ["no tags"] else 0.0
+        """1 for one target that is a set of labels."""
+        return float([hasattr(f, "separator") for f in targets.values()] == [True])
 
     def sizes(self) -> dict[str, Any]:
         """A score a tag, none of which rules out another."""

