@@ -5,8 +5,9 @@ Paper: Radford et al., "Unsupervised Representation Learning with Deep Convoluti
 generator with tanh at its end, LeakyReLU(0.2) in the discriminator, weights drawn from N(0, 0.02).
 `norm="spectral"` divides the discriminator's weights by their largest singular value instead of batch norm (Miyato et
 al., "Spectral Normalization for Generative Adversarial Networks", 2018, arXiv:1802.05957): steadier, and the scores
-of a picture then depend on no other. Losses: Goodfellow et al. (2014), section 3, the generator's in the form that
-does not saturate; hinge as in Miyato et al.
+of a picture then depend on no other; "none" leaves that to the method's penalty. `extra` adds convolutions at the
+smallest side of both networks, where they cost least. Losses: Goodfellow et al. (2014), section 3, the generator's in
+the form that does not saturate; hinge as in Miyato et al.
 """
 
 from itertools import pairwise
@@ -23,13 +24,13 @@ __all__ = ["DCGAN", "Discriminator", "Generator"]
 
 VARIANTS = {
     "paper": dict(),
-    "small": dict(channels=1, size=28, latent=64, width=32, norm="spectral", loss="hinge"),
+    "small": dict(channels=1, size=28, latent=64, width=32, norm="none", extra=1),
     "tiny": dict(channels=1, size=8, latent=4, width=4, norm="spectral", loss="hinge"),
 }
 EXEMPT = {"leak in training": "batch norm in the generator takes mean and variance over what a batch makes"}
 
 LOSSES = ("hinge", "nonsaturating")
-NORMS = ("batch", "spectral")
+NORMS = ("batch", "spectral", "none")
 
 
 def _sides(size: int) -> list[int]:
@@ -52,13 +53,16 @@ class Generator(nn.Module):
     Shapes: (batch, latent) -> (batch, channels, size, size) in [-1, 1].
     """
 
-    def __init__(self, channels: int = 3, size: int = 64, latent: int = 100, width: int = 128):
+    def __init__(self, channels: int = 3, size: int = 64, latent: int = 100, width: int = 128, extra: int = 0):
         super().__init__()
         sides = _sides(size)
         widths = [width * 2**i for i in reversed(range(len(sides) - 1))]
         self.first = (widths[0], sides[0], sides[0])
         self.project = nn.Linear(latent, widths[0] * sides[0] ** 2, bias=False)
         layers: list[nn.Module] = [nn.BatchNorm2d(widths[0]), nn.ReLU()]
+        for _ in range(extra):
+            same = nn.Conv2d(widths[0], widths[0], 3, padding=1, bias=False)
+            layers += [same, nn.BatchNorm2d(widths[0]), nn.ReLU()]
         for wide, narrow in pairwise(widths):
             layers += [nn.ConvTranspose2d(wide, narrow, 4, 2, 1, bias=False), nn.BatchNorm2d(narrow), nn.ReLU()]
         self.layers = nn.Sequential(*layers, nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1), nn.Tanh())
@@ -73,14 +77,15 @@ class Discriminator(nn.Module):
     Shapes: (batch, channels, size, size) -> (batch,).
     """
 
-    def __init__(self, channels: int = 3, size: int = 64, width: int = 128, norm: str = "batch"):
+    def __init__(self, channels: int = 3, size: int = 64, width: int = 128, norm: str = "batch", extra: int = 0):
         super().__init__()
         sides = _sides(size)
         widths = [channels] + [width * 2**i for i in range(len(sides) - 1)]
         layers: list[nn.Module] = []
-        for i, (narrow, wide) in enumerate(pairwise(widths)):
+        for i, (narrow, wide) in enumerate([*pairwise(widths), *[(widths[-1],) * 2] * extra]):
             batch = norm == "batch" and i > 0  # not on the pixels: section 3 of the paper
-            layers += [nn.Conv2d(narrow, wide, 4, 2, 1, bias=not batch)]
+            kernel, stride = (4, 2) if i < len(widths) - 1 else (3, 1)
+            layers += [nn.Conv2d(narrow, wide, kernel, stride, 1, bias=not batch)]
             layers += [nn.BatchNorm2d(wide)] * batch + [nn.LeakyReLU(0.2)]
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1] * sides[0] ** 2, 1))
 
@@ -95,7 +100,8 @@ class DCGAN(nn.Module):
         channels, size: of the pictures; `size` is the side in pixels and halves down to 4 to 15 (28, 32, 64, 96 …).
         latent: numbers of noise that a picture is made from, drawn from N(0, 1).
         width: features nearest the pixels, doubled with each halving of the side.
-        norm: "batch" or "spectral", in the discriminator.
+        norm: "batch", "spectral" or "none", in the discriminator.
+        extra: 3x3 convolutions at the smallest side, in either network.
         loss: "nonsaturating" or "hinge".
 
     Shapes: (batch, channels, size, size), (batch, latent) -> (batch,), (batch,): scores of the real and the made.
@@ -110,6 +116,7 @@ class DCGAN(nn.Module):
         latent: int = 100,
         width: int = 128,
         norm: str = "batch",
+        extra: int = 0,
         loss: str = "nonsaturating",
     ):
         super().__init__()
@@ -119,8 +126,8 @@ class DCGAN(nn.Module):
                     f"DCGAN has no {word} called {value!r}; it has {', '.join(known)}.{did_you_mean(value, known)}"
                 )
         self.latent, self.kind = latent, loss
-        self.generator = Generator(channels, size, latent, width)
-        self.discriminator = Discriminator(channels, size, width, norm)
+        self.generator = Generator(channels, size, latent, width, extra)
+        self.discriminator = Discriminator(channels, size, width, norm, extra)
         self.apply(_draw)
         if norm == "spectral":
             for layer in self.discriminator.modules():

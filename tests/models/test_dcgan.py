@@ -101,3 +101,26 @@ def test_the_contest_moves_the_generator_to_the_data():
         assert frechet(made.flatten(1), real.flatten(1)) < before / 4
         kinds = ((made * across[:1]).mean((1, 2, 3)) > 0.5, (made * across[:1].mT).mean((1, 2, 3)) > 0.5)
         assert all(k.float().mean() > 0.1 for k in kinds) and math.isfinite(before)
+
+
+def test_the_penalty_is_the_squared_gradient_at_the_pictures():
+    from lamina.methods.adversarial import steepness
+
+    scale = torch.nn.Parameter(torch.tensor(3.0))
+    pictures = torch.randn(4, 1, 2, 2)
+    found = steepness(lambda x: scale * x.square().flatten(1).sum(1), pictures)
+    torch.testing.assert_close(found, 4 * 9 * pictures.square().flatten(1).sum(1).mean())
+    found.backward()  # it can be learnt from
+    torch.testing.assert_close(scale.grad, 24 * pictures.square().flatten(1).sum(1).mean())
+
+
+@pytest.mark.parametrize("norm", ["batch", "spectral", "none"])
+def test_extra_convolutions_stand_at_the_smallest_side_of_both(norm):
+    net = DCGAN(channels=1, size=28, latent=5, width=4, norm=norm, extra=2)
+    sides = []
+    for part in (net.generator, net.discriminator):
+        for layer in part.modules():
+            if isinstance(layer, torch.nn.Conv2d) and layer.kernel_size == (3, 3):
+                layer.register_forward_hook(lambda layer, given, output: sides.append(output.shape[1:]))
+    assert net.discriminator(net.generator(torch.randn(2, 5))).shape == (2,)
+    assert sides == [(8, 7, 7)] * 4
