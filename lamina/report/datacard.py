@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from lamina.core.errors import DataError
 from lamina.report.blocks import Cell, Figure, Gallery, Lines, Series, Table, compact, number, spaced
-from lamina.report.samples import Drawer
+from lamina.report.samples import Drawer, cell
 
-__all__ = ["card", "remembered"]
+__all__ = ["card", "numbers_of", "remembered"]
 
 ROWS = 20_000  # of a column that are looked at
 FIELDS = 60
@@ -73,10 +74,13 @@ def _fields(data: Any) -> Table:
 
 def _spread(field: Any, column: Any) -> list[str]:
     """How many different values, and which."""
-    if field is not None and getattr(field, "kinds", ("",))[0] == "image":
+    first = next((v for v in column.values if v is not None), None)
+    if isinstance(first, np.ndarray) and not hasattr(field, "channels"):
+        return ["", f"arrays of {' × '.join(map(str, first.shape))}"]
+    if hasattr(field, "channels"):
         return ["", f"{field.channels} × {field.size} × {field.size} pixels as the network sees it"]
     if hasattr(field, "deviation") and hasattr(field, "low"):
-        values = _numbers(field, column)
+        values = numbers_of(field, column)
         if len(values):
             low, middle, high = np.quantile(values, [0, 0.5, 1])
             return [f"{len(np.unique(values)):,}", f"{compact(float(low))} – {compact(float(middle))} – "
@@ -90,14 +94,14 @@ def _spread(field: Any, column: Any) -> list[str]:
     return [f"{len(words):,}", common]
 
 
-def _numbers(field: Any, column: Any) -> np.ndarray:
+def numbers_of(field: Any, column: Any) -> np.ndarray:
     """The numbers of a column that are there, in its own unit."""
     known = np.flatnonzero(~np.asarray(field.missing(column)))
     if not len(known):
         return np.zeros(0)
     try:
         return np.asarray(field.decode(field.encode_target(column.take(known))), dtype=np.float64)
-    except (TypeError, ValueError):  # a date, say, has no number of its own
+    except (TypeError, ValueError, DataError):  # a date, say, has no number of its own
         return np.zeros(0)
 
 
@@ -177,7 +181,7 @@ def _examples(data: Any, drawer: Drawer) -> list[Any]:
         picked = sorted(_varied(data, rows, 200), key=lambda r: abs(int(degree[r]) - 6))[: SHOWN[kind]]
     examples = []
     for row in picked:
-        titles = [f"{t}: {_plain(data.table[t].values[row])}" for t in data.targets if t in data.table.columns]
+        titles = [f"{t}: {cell(data.table[t].values[row])}" for t in data.targets if t in data.table.columns]
         drawn = drawer.draw(row, ", ".join(titles))
         if drawn is not None:
             examples.append(drawn)
@@ -200,20 +204,11 @@ def _table_rows(data: Any, rows: list[int], split: str) -> Table:
     names = [*data.targets, *data.inputs][: 10 + len(data.targets)]
     names = [n for n in names if n in data.table.columns]
     cells = [
-        [data.table[names[0]].where(r).split(" of ")[0], *(_plain(data.table[n].values[r]) for n in names)]
-        for r in rows
+        [data.table[names[0]].where(r).split(" of ")[0], *(cell(data.table[n].values[r]) for n in names)] for r in rows
     ]
     more = len(data.inputs) + len(data.targets) - len(names)
     note = f"{more} more columns are not shown." if more > 0 else ""
     return Table(f"Examples of the {split} split", ["where", *names], cells, note)
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None or value != value or value == "":
-        return "–"
-    return compact(value) if isinstance(value, int | float) else str(value)[:200]
 
 
 def _bare(fields: Mapping[str, Any], about: Mapping[str, Any]) -> Any:

@@ -54,8 +54,12 @@ def answered(task: Any, model: Any, data: Any, split: str) -> Answers | None:
     """Answers to a split, at most 200,000 rows of it, evenly spaced; None where there are no rows or no targets."""
     keys = [part.key for part in parts(task).values()]
     there = getattr(data, "splits", {}).get(split)
-    if not keys or there is None or not torch.is_tensor(there) or not len(there):
+    if not keys or there is None or not data.count(split):
         return None
+    if getattr(data, "table", None) is None:  # a loader, which gives what it gives
+        raw, targets, weight = over(task, model, data, split, keys, 1024)
+        count = len(next(iter(targets.values())))
+        return Answers(raw, targets, weight, np.arange(count), split, count)
     width = max((p.sizes().get("outputs", 1) for p in parts(task).values()), default=1)
     most = max(1000, min(MOST, CELLS // max(1, width)))
     rows = there if len(there) <= most else there[torch.linspace(0, len(there) - 1, most).long()]

@@ -1,6 +1,6 @@
 """What a network makes: pictures beside real ones and through training, texts that go on, an episode that it plays."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -137,7 +137,7 @@ def written(task: Any, model: Any, data: Any, split: str) -> list[Gallery]:
 # ------------------------------------------------------------------------------------------------------------- episode
 
 
-def episode(task: Any, model: Any, data: Any) -> list[Any]:
+def episode(about: Mapping[str, Any], model: Any, data: Any) -> list[Any]:
     """One episode, played greedily from a start that training never saw: its frames, and what was observed."""
     world, why = data.environment, ""
     first = next(iter(model.parameters()))
@@ -159,12 +159,14 @@ def episode(task: Any, model: Any, data: Any) -> list[Any]:
         frames = [np.moveaxis(s, 0, 2) for s in seen]
     found: list[Any] = []
     total = float(np.sum(rewards))
+    judged = (about.get("metrics") or {}).get("mean_return") or {}
+    mean = f"; the mean of the {judged['count']:,} that were judged is {number(judged['value'])}" if judged else ""
     if frames:
         picked = spaced(len(frames), FRAMES)
         strip = sheet([_small(frames[i]) for i in picked], "frame")
         for example, i in zip(strip, picked, strict=True):
             example.title, example.alt = f"step {i:,}", f"the environment after {i:,} steps"
-        note = f"{len(rewards):,} steps, return {compact(total)}; every {max(1, len(frames) // len(picked))}th or so."
+        note = f"{len(rewards):,} steps, return {compact(total)}{mean}."
         found.append(Gallery("An episode", strip, note, film=True))
     if kind != "image":
         x = [float(i) for i in range(len(seen))]
@@ -172,7 +174,7 @@ def episode(task: Any, model: Any, data: Any) -> list[Any]:
         series = [
             Series(f"observed {i}", x, values[:, i].astype(float).tolist()) for i in range(min(6, values.shape[1]))
         ]
-        alt = f"An episode of {len(rewards):,} steps with a return of {compact(total)}."
+        alt = f"An episode of {len(rewards):,} steps with a return of {compact(total)}{mean}."
         found.append(Figure("episode", "An episode, as observed", "step", "observation", series, alt,
                             note=" ".join([alt, why]).strip(), whole=True))  # fmt: skip
     elif why:

@@ -139,7 +139,7 @@ def _looked_at(facts: Facts, split: str) -> tuple[list[Any], list[Any]]:
     if hasattr(task, "create") and hasattr(task, "real"):
         return [], making.pictures(task, model, data, split)
     if hasattr(data, "environment"):
-        return [], making.episode(task, model, data)
+        return [], making.episode(facts.about, model, data)
     answers = judged.answered(task, model, data, split)
     if answers is None:
         return [Lines(["This data set cannot be asked for single rows, so nothing more is shown."])], []
@@ -210,12 +210,13 @@ def page(facts: Facts) -> str:
     about = facts.about
     of = ", ".join(about["data"]["targets"])
     name = Path(about["data"]["name"] or about["source"]).name or about["source"]
-    return _template().render(
+    html = _template().render(
         title=f"{name}: {of or about['task']['name']}", run=facts.folder.name or str(facts.folder), about=about,
         lead=card.headline(about), sections=parts, styles=_own(_read("uplot.min.css") + _read("page.css")),
         scripts=[_own(s) for s in scripts], policy=_own(hashes), licence=_own(_read("uplot.LICENSE")),
         figures=_own(_json(drawn)),
     )  # fmt: skip
+    return html.strip() + "\n"
 
 
 @functools.cache

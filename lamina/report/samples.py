@@ -11,7 +11,7 @@ import numpy as np
 from lamina.fields._pixels import png
 from lamina.report.blocks import Example, compact, picture
 
-__all__ = ["Drawer", "sheet"]
+__all__ = ["Drawer", "cell", "sheet"]
 
 COLUMNS = 12  # of a row that are shown
 LETTERS = 400  # of a text
@@ -27,7 +27,7 @@ class Drawer:
         self.table = getattr(data, "table", None)
         self.able = self.table is not None
         fields = getattr(data, "fields", {})
-        self.pictures = [n for n in getattr(data, "inputs", []) if _reads(fields[n], "image")]
+        self.pictures = [n for n in getattr(data, "inputs", []) if hasattr(fields[n], "thumbnail")]
         self.texts = [n for n in getattr(data, "inputs", []) if _reads(fields[n], "text")]
         self.graph = self.able and getattr(self.table, "edges", None) is not None
         self._ends: tuple[np.ndarray, np.ndarray] | None = None  # the ends of edges, ordered by where they begin
@@ -56,7 +56,7 @@ class Drawer:
         if self.texts:
             example.text = _cut(self.table[self.texts[0]].values[row])
         shown = [n for n in self.data.inputs if n not in self.pictures and n not in self.texts]
-        example.row = [(name, _cell(self.table[name].values[row])) for name in shown[:COLUMNS]]
+        example.row = [(name, cell(self.table[name].values[row])) for name in shown[:COLUMNS]]
         return example
 
     def _node(self, row: int) -> str:
@@ -114,9 +114,12 @@ def _cut(value: Any) -> str:
     return text if len(text) <= LETTERS else text[:LETTERS].rstrip() + " …"
 
 
-def _cell(value: Any) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "–"
+def cell(value: Any) -> str:
+    """A value as a cell of a table; – for what is missing."""
+    if isinstance(value, np.ndarray):
+        return f"array of {' × '.join(map(str, value.shape))}"
     if isinstance(value, np.generic):
         value = value.item()
+    if value is None or value != value or value == "":
+        return "–"
     return compact(value) if isinstance(value, int | float) else str(value)[:200]

@@ -7,6 +7,7 @@ import numpy as np
 
 from lamina.metrics.value import Value
 from lamina.report.blocks import Cell, Table, compact, number
+from lamina.report.datacard import numbers_of
 
 __all__ = ["slices"]
 
@@ -71,9 +72,9 @@ def _categories(column: str, values: Any) -> Iterator[tuple[str, np.ndarray]]:
 
 def _quarters(column: str, field: Any, values: Any) -> Iterator[tuple[str, np.ndarray]]:
     known = np.flatnonzero(~np.asarray(field.missing(values)))
-    if len(known) < 4 * LEAST:
+    numbers = numbers_of(field, values)
+    if len(numbers) < 4 * LEAST:
         return
-    numbers = np.asarray(field.decode(field.encode_target(values.take(known))), dtype=np.float64)
     cuts = np.quantile(numbers, [0, 0.25, 0.5, 0.75, 1])
     if len(np.unique(cuts)) < 5:
         return

@@ -211,7 +211,7 @@ class Fitting:
         with torch.no_grad(), self.trainer.plan.autocast():
             metrics = parts.task.evaluate(parts.model, parts.data, split)
         baseline = parts.task.baseline(parts.data, split)
-        self._write(
+        self._now(
             "done",
             split=split,
             metrics={k: v.as_dict() for k, v in metrics.items()},
@@ -220,7 +220,8 @@ class Fitting:
             weights_sha256=digest(self.folder / "model.safetensors"),
             fields_sha256=digest(self.folder / "fields" / "fields.json"),
         )
-        report.written(self.run, parts, self.trainer.plan)
+        report.written(self.folder, record.plain(self.about), parts, self.trainer.plan)
+        self._seal()
 
     @property
     def run(self) -> Run:
@@ -233,11 +234,18 @@ class Fitting:
 
     # --------------------------------------------------------------------------------------------------------- writing
 
-    def _write(self, status: str, **more: Any) -> None:
+    def _now(self, status: str, **more: Any) -> None:
+        """Bring `about` up to date."""
         trainer = self.trainer
         kept = {k: v for k, v in (trainer.best or {}).items() if k != "weights"}
         self.about |= {"status": status, "plan": vars(trainer.plan), "steps": trainer.step, "best": kept or None}
         self.about |= {"seconds": round(trainer.seconds, 2), **more}
+
+    def _write(self, status: str, **more: Any) -> None:
+        self._now(status, **more)
+        self._seal()
+
+    def _seal(self) -> None:
         with told(self.folder):
             write_sealed(self.folder / "run.json", record.plain(self.about))
 

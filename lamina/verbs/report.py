@@ -68,21 +68,26 @@ def _write(path: Path, html: str) -> Path:
     return path
 
 
-def written(run: runs.Run, parts: Assembly, plan: Any) -> None:
-    """The page of a run that was just done, from what is still in memory. A fault of the page's own is a warning: the
-    run is whole without it."""
+def written(folder: Path, about: Mapping[str, Any], parts: Assembly, plan: Any) -> None:
+    """The page of a run that is about to be done, from what is still in memory.
+
+    A fault of the page's own is a warning: the run is whole without it. Raises: TrainingError where the disk is full.
+    """
     try:
-        known = _known(run)
+        known = _known(folder, about, parts.data.fields)
         known.task, known.model, known.data, known.autocast = parts.task, parts.model, parts.data, plan.autocast
-        known.layers = show.layers(run.about, parts.model)
-        _write(run.folder / "report.html", page(known))
+        known.layers = show.layers(dict(about), parts.model)
+        html = page(known)
     except Exception as error:
         warnings.warn(
-            f"{run.folder} is done, but its report could not be written ({type(error).__name__}: {error}). "
-            f"Try: lamina report {run.folder}",
+            f"{folder} is trained, but its report could not be written ({type(error).__name__}: {error}). "
+            f"Try: lamina report {folder}",
             DataWarning,
             stacklevel=2,
         )
+        return
+    with told(folder):
+        write_text(folder / "report.html", html)
 
 
 def sample(folder: Path, updates: int, parts: Assembly) -> None:
@@ -92,7 +97,7 @@ def sample(folder: Path, updates: int, parts: Assembly) -> None:
 
 def facts(run: runs.Run, source: Any = None, *, model: Any = None, task: Any = None) -> Facts:
     """All that a report tells of a run. Raises: RunError for a run whose own files are damaged."""
-    known = _known(run)
+    known = _known(run.folder, run.about, _fields(run))
     objects = {k: run.own.get(k, given) if given is None else given for k, given in (("model", model), ("task", task))}
     lacking = [k for k, v in objects.items() if v is None and str(run.about["asked"].get(k)).startswith("<")]
     parts = None
@@ -123,20 +128,19 @@ def _data(run: runs.Run, source: Any, given: Mapping[str, Any], model: Any) -> A
     return data
 
 
-def _known(run: runs.Run) -> Facts:
+def _fields(run: runs.Run) -> Mapping[str, Any]:
+    """The fitted fields; none where a run that is not done has none yet."""
+    if not (run.folder / "fields" / "fields.json").is_file() and run.status != "done":
+        return {}
+    return run.fields()
+
+
+def _known(folder: Path, about: Mapping[str, Any], fields: Mapping[str, Any]) -> Facts:
     """What stands in the folder."""
-    about = run.about
-    weights = run.folder / "model.safetensors"
-    fields: Mapping[str, Any] = {}
-    if (run.folder / "fields" / "fields.json").is_file():
-        try:
-            fields = run.fields()
-        except RunError:
-            if run.status == "done":
-                raise
+    weights = folder / "model.safetensors"
     return Facts(
-        run.folder, about, run.history, _diary(run.folder / "timing.jsonl"), _diary(run.folder / "events.jsonl"),
-        _skipped(run.folder / "skipped.csv"), fields, told=_told(about["model"]["name"]),
+        folder, about, _diary(folder / "metrics.jsonl"), _diary(folder / "timing.jsonl"),
+        _diary(folder / "events.jsonl"), _skipped(folder / "skipped.csv"), fields, told=_told(about["model"]["name"]),
         weights=weights.stat().st_size if weights.is_file() else None,
     )  # fmt: skip
 

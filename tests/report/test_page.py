@@ -227,7 +227,7 @@ def test_a_report_that_fails_leaves_the_run_done_and_says_what_to_try(tmp_path, 
         raise ZeroDivisionError("no rows")
 
     monkeypatch.setattr(reports, "page", broken)
-    with pytest.warns(DataWarning, match=r"its report could not be written \(ZeroDivisionError: no rows\)"):
+    with pytest.warns(DataWarning, match=r"is trained, but its report could not be written \(ZeroDivision"):
         run = fitted("pictures", tmp_path)
     assert run.status == "done" and run.metrics and not (run.folder / "report.html").exists()
 
@@ -276,6 +276,18 @@ def test_an_environment_that_draws_itself_is_shown_as_a_filmstrip(tmp_path):
     shown = check(run.folder / "report.html")
     assert "An episode" in shown.text["examples"] and "step 29" in shown.text["examples"]
     assert sum(alt.startswith("the environment after") for alt in shown.alts) == 16
+
+
+def test_a_loader_has_results_without_examples_and_arrays_have_a_shape(tmp_path):
+    x = torch.randn(240, 2, 3, generator=torch.Generator().manual_seed(0))
+    y = (x.mean((1, 2)) > 0).long()
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(6, 2))
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y), batch_size=32)
+    for name, source in (("loader", loader), ("tensors", (x, y))):
+        run = lamina.fit(source, target="y", model=network, budget="10steps", out=tmp_path / name, set=EXACT)
+        shown = check(run.folder / "report.html")
+        assert "Confusion matrix" in shown.text["results"]
+        assert ("arrays of 2 × 3" in shown.text["data"]) == (name == "tensors")
 
 
 def test_several_targets_have_each_their_own_results(tmp_path):
