@@ -14,9 +14,7 @@ from lamina.core.protocols import Phase
 
 __all__ = ["Guard", "masks"]
 
-LARGE = (
-    1 << 14
-)  # numbers from which on reading them once (a sum) is cheaper than the exact look, which also writes them
+LARGE = 1 << 14  # numbers from which on a sum, which only reads them, is cheaper than the exact look
 
 
 class Guard:

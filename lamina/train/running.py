@@ -13,6 +13,7 @@ from lamina.core.protocols import Phase, Stage
 from lamina.nn import optimizers, schedules
 from lamina.train.accumulation import shares_of, summed
 from lamina.train.average import follow
+from lamina.train.compiled import apart, faster
 from lamina.train.draws import Draws
 from lamina.train.guard import LARGE, Guard, masks
 from lamina.train.meter import Meter, unread
@@ -47,7 +48,8 @@ class Running:
         self.optimizers = [optimizers.create(phase.recipe, phase.parameters) for phase in stage.phases]
         self._large = [any(p.numel() >= LARGE for p in group) for group in self._groups]
         self._masked = [masks(o, p) for o, p in zip(self.optimizers, stage.phases, strict=True)]
-        self._losses = [torch.compile(p.loss) if plan.compile else p.loss for p in stage.phases]
+        self._losses = [faster(p.loss) if plan.compile else p.loss for p in stage.phases]
+        self.compiled: dict[str, float] = {}  # how far each phase's loss then is from the one as written
         self._schedules: list[Any] = []
         self.rates = [phase.recipe.lr for phase in stage.phases]
         self.constant = False  # the rates as they are, whatever the schedules say: while a rate is looked for
@@ -113,6 +115,8 @@ class Running:
     def _update(self, index: int, phase: Phase, batches: list[Any], shown: dict[str, Tensor]) -> bool:
         """One phase of a step; False where its update was withheld."""
         optimizer, group = self.optimizers[index], self._groups[index]
+        if self.plan.compile and phase.name not in self.compiled:
+            self.compiled[phase.name] = apart(self, index, phase, batches[0])
         optimizer.zero_grad(set_to_none=True)
         self.guard.remember()
         shares = shares_of(phase, batches)
@@ -152,13 +156,17 @@ class Running:
         self, index: int, part: int, batch: Mapping[str, Tensor], *, step: int | None = None
     ) -> tuple[Mapping[str, Any], Tensor]:
         """The losses of one micro-batch, and the sum of those that are minimised."""
-        self._draws.seed(self.step if step is None else step, index + 1, part)
+        self.seed(index, part, step)
         with self.plan.autocast():
             losses = self._losses[index](dict(batch))
         minimised = [v for v in losses.values() if v.requires_grad]
         if not minimised and torch.is_grad_enabled():
             raise TrainingError(self._nothing(self.stage.phases[index], losses))
         return losses, summed(minimised or list(losses.values()))
+
+    def seed(self, index: int, part: int, step: int | None = None) -> None:
+        """The random state of a phase's micro-batch, in this step unless another is said."""
+        self._draws.seed(self.step if step is None else step, index + 1, part)
 
     def _nothing(self, phase: Phase, losses: Mapping[str, Tensor]) -> str:
         return (

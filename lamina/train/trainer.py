@@ -15,7 +15,7 @@ from torch import nn
 from lamina.core.errors import RunError, SettingError, TrainingError
 from lamina.core.protocols import Judge, Method, Problem, Stage, Tick
 from lamina.core.seeds import mix
-from lamina.train import trials
+from lamina.train import compiled, trials
 from lamina.train.accumulation import inexact
 from lamina.train.budget import Budget
 from lamina.train.judging import Judging
@@ -235,6 +235,9 @@ class Trainer:
         over = any(low <= self.step < high for low, high in self.passed)
         losses = running.pass_over() if over else running.advance()
         self.step, self._ahead = self.step + 1, 0
+        if running.compiled and running.begin + 1 == self.step:
+            self._log("events", {"event": "compiled", "apart": running.compiled})
+            self.warnings.append(compiled.told(running.compiled))
         if running.step < running.steps and self._lengths.late(running):
             running.steps = running.step
             self._log("events", {"event": "out of time", "step": running.step, "path": list(running.path)})
