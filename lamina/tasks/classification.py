@@ -4,23 +4,21 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from lamina.core.calls import call
 from lamina.core.errors import DataError, ShapeError
 from lamina.core.protocols import Batch, Field
 from lamina.metrics import baselines
 from lamina.metrics.classification import BETTER, classification
 from lamina.metrics.value import Value
 from lamina.nn import losses
-from lamina.tasks._passes import over, some, sure
+from lamina.tasks._passes import some, sure
+from lamina.tasks._sample import OfSamples, by_label
 
 __all__ = ["Classification"]
 
-DETAILED = 20  # classes up to which a file of answers holds the probability of each
 
-
-class Classification:
+class Classification(OfSamples):
     """Which class? The network gives a score (logit) for each.
 
     Args:
@@ -30,6 +28,8 @@ class Classification:
         select: the metric that picks the best weights; auto takes AUROC where one of two classes is rare, else
             accuracy.
     """
+
+    table = "tabm_small_drop"
 
     def __init__(
         self,
@@ -68,33 +68,9 @@ class Classification:
         """A score a class."""
         return {"classes": len(self.names), "outputs": len(self.names)}
 
-    def model(self, kinds: list[str]) -> str:
-        """The default network, by what goes in."""
-        if "edges" in kinds:
-            return "gcn_wide"
-        if kinds == ["image"]:
-            return "resnet9"
-        return "tabm_small_drop" if set(kinds) <= {"numbers", "categories"} else "columns"
-
-    def method(self) -> str:
-        """How it is learnt unless said otherwise."""
-        return "supervised"
-
-    def sampler(self, model: nn.Module) -> dict[str, Any]:
-        """Rows, or whatever the data set's samples are."""
-        return {}
-
     def loss(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
         """outputs: (batch, classes), or (batch, members, classes) of an ensemble whose members each learn alone."""
-        target, weight = batch[self.key], batch.get("sample_weight")
-        if "rows" in batch:  # a graph: the nodes that count
-            outputs, target = outputs[batch["rows"]], target[batch["rows"]]
-            weight = weight[batch["rows"]] if weight is not None else None
-        if outputs.ndim == 3:
-            members = outputs.shape[1]
-            target = target.repeat_interleave(members)
-            weight = weight.repeat_interleave(members) if weight is not None else None
-            outputs = outputs.flatten(0, 1)
+        outputs, target, weight = self.beside(outputs, batch)
         return {"cross_entropy": self._loss(outputs, target, weight=weight)}
 
     def count(self, batch: Batch) -> Any:
@@ -104,10 +80,6 @@ class Classification:
         if self._by_class is not None and not target.is_floating_point():
             weight = weight * self._by_class.to(target.device)[target]
         return weight.sum()
-
-    def predict(self, model: nn.Module, batch: Batch, rng: Any = None) -> dict[str, Tensor]:
-        """Probabilities (batch, classes)."""
-        return self.answer(call(model, batch), batch)
 
     def answer(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Probabilities of what the network gave."""
@@ -128,15 +100,7 @@ class Classification:
 
     def details(self, raw: Mapping[str, Tensor]) -> dict[str, list[Any]]:
         """More columns for a file: the probability of each class, where there are at most 20."""
-        if len(self.names) > DETAILED:
-            return {}
-        columns = raw["probabilities"].double().T.tolist()
-        return {f"p({n})": [round(v, 6) for v in column] for n, column in zip(self.names, columns, strict=True)}
-
-    def evaluate(self, model: nn.Module, data: Any, split: str, *, intervals: bool = True) -> dict[str, Value]:
-        """Metrics over a whole split."""
-        raw, targets, weight = over(self, model, data, split, [self.key], 1024)
-        return self.measure(raw, targets[self.key], weight, intervals=intervals)
+        return by_label(self.names, raw["probabilities"])
 
     def measure(
         self, raw: Mapping[str, Tensor], target: Tensor, weight: Tensor | None, *, intervals: bool = True

@@ -5,21 +5,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from lamina.core.calls import call
 from lamina.core.errors import ShapeError
 from lamina.core.protocols import Batch, Field
 from lamina.metrics import baselines
 from lamina.metrics.regression import BETTER, regression
 from lamina.metrics.value import Value
 from lamina.nn import losses
-from lamina.tasks._passes import over, sure
+from lamina.tasks._passes import sure
+from lamina.tasks._sample import OfSamples
 
 __all__ = ["Regression"]
 
 
-class Regression:
+class Regression(OfSamples):
     """How much?
 
     Args:
@@ -27,6 +27,8 @@ class Regression:
         loss: mse, mae or huber, on the standardised target.
         select: the metric that picks the best weights.
     """
+
+    rows = 4096
 
     def __init__(self, target: str, field: Any, *, loss: str = "mse", select: str = "r2"):
         self.target, self.field, self.key = target, field, f"target.{target}"
@@ -43,36 +45,10 @@ class Regression:
         """One number."""
         return {"outputs": 1, "classes": 1}
 
-    def model(self, kinds: list[str]) -> str:
-        """The default network, by what goes in."""
-        if "edges" in kinds:
-            return "gcn_wide"
-        if kinds == ["image"]:
-            return "resnet9"
-        return "tabm_small" if set(kinds) <= {"numbers", "categories"} else "columns"
-
-    def method(self) -> str:
-        """How it is learnt unless said otherwise."""
-        return "supervised"
-
-    def sampler(self, model: nn.Module) -> dict[str, Any]:
-        """Rows, or whatever the data set's samples are."""
-        return {}
-
     def loss(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
         """outputs: (batch, 1), or (batch, members, 1) of an ensemble whose members learn each for itself."""
-        target, weight = batch[self.key].float(), batch.get("sample_weight")
-        if "rows" in batch:
-            outputs, target = outputs[batch["rows"]], target[batch["rows"]]
-            weight = weight[batch["rows"]] if weight is not None else None
-        outputs = outputs.float().squeeze(-1)
-        if outputs.ndim == 2:
-            target = target[:, None].expand_as(outputs)
-        return {self._name: self._loss(outputs, target, weight=weight)}
-
-    def predict(self, model: nn.Module, batch: Batch, rng: Any = None) -> dict[str, Tensor]:
-        """Standardised numbers (batch,)."""
-        return self.answer(call(model, batch), batch)
+        outputs, target, weight = self.beside(outputs.float(), batch)
+        return {self._name: self._loss(outputs.squeeze(-1), target.float(), weight=weight)}
 
     def answer(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Numbers of what the network gave; the members of an ensemble are averaged."""
@@ -88,11 +64,6 @@ class Regression:
     def decode(self, raw: Mapping[str, Tensor]) -> dict[str, list[Any]]:
         """The number in its own unit."""
         return {self.target: self.field.decode(raw["number"])}
-
-    def evaluate(self, model: nn.Module, data: Any, split: str, *, intervals: bool = True) -> dict[str, Value]:
-        """Metrics over a whole split, in the column's unit."""
-        raw, targets, weight = over(self, model, data, split, [self.key], 4096)
-        return self.measure(raw, targets[self.key], weight, intervals=intervals)
 
     def measure(
         self, raw: Mapping[str, Tensor], target: Tensor, weight: Tensor | None, *, intervals: bool = True

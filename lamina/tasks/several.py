@@ -18,7 +18,7 @@ __all__ = ["Several"]
 
 
 class Several:
-    """A class or a number for each of several columns.
+    """A class, a set of tags or a number for each of several columns.
 
     Args:
         fields: the targets by column.
@@ -57,7 +57,7 @@ class Several:
 
     def sizes(self) -> dict[str, Any]:
         """The outputs of all targets together."""
-        return {"outputs": self._width}
+        return {"outputs": self._width, "classes": self._width, "exclusive": False}
 
     def model(self, kinds: list[str]) -> str:
         """The default network, by what goes in."""
@@ -144,15 +144,17 @@ def _own(raw: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
 
 
 def _task(field: Any) -> Any:
-    """The task of one target: what labels are is told apart, what is a number is estimated."""
+    """The task of one target: labels are told apart, sets of them are given, numbers are estimated."""
     kind = _known(field)
     if kind is None:
         raise SettingError(
-            f"Of several targets each is a class or a number, but {field.name!r} is {type(field).__name__.lower()}. "
+            f"Of several targets each is a class, a set of tags or a number, but {field.name!r} is {type(field).__name__.lower()}. "
             "Ask for it alone, or say its type: --set data.types={'COLUMN': 'category'}"
         )
     return names.load("tasks", kind)[0]
 
 
 def _known(field: Any) -> str | None:
-    return "classification" if hasattr(field, "labels") else "regression" if hasattr(field, "deviation") else None
+    if hasattr(field, "labels"):
+        return "tagging" if hasattr(field, "separator") else "classification"
+    return "regression" if hasattr(field, "deviation") else None

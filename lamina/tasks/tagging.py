@@ -5,23 +5,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from lamina.core.calls import call
 from lamina.core.errors import ShapeError
 from lamina.core.protocols import Batch, Field
 from lamina.metrics import baselines
 from lamina.metrics.tagging import BETTER, tagging
 from lamina.metrics.value import Value
 from lamina.nn import losses
-from lamina.tasks._passes import over, some, sure
+from lamina.tasks._passes import some, sure
+from lamina.tasks._sample import OfSamples, by_label
 
 __all__ = ["Tagging"]
 
-DETAILED = 20  # tags up to which a file of answers holds the probability of each
 
-
-class Tagging:
+class Tagging(OfSamples):
     """Which tags? The network gives a score (logit) for each, told from the others' apart.
 
     Args:
@@ -45,39 +43,10 @@ class Tagging:
         """A score a tag, none of which rules out another."""
         return {"classes": len(self.names), "outputs": len(self.names), "exclusive": False}
 
-    def model(self, kinds: list[str]) -> str:
-        """The default network, by what goes in."""
-        if "edges" in kinds:
-            return "gcn_wide"
-        if kinds == ["image"]:
-            return "resnet9"
-        return "tabm_small" if set(kinds) <= {"numbers", "categories"} else "columns"
-
-    def method(self) -> str:
-        """How it is learnt unless said otherwise."""
-        return "supervised"
-
-    def sampler(self, model: nn.Module) -> dict[str, Any]:
-        """Rows, or whatever the data set's samples are."""
-        return {}
-
     def loss(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
         """outputs: (batch, tags), or (batch, members, tags) of an ensemble whose members each learn alone."""
-        target, weight = batch[self.key].float(), batch.get("sample_weight")
-        if "rows" in batch:
-            outputs, target = outputs[batch["rows"]], target[batch["rows"]]
-            weight = weight[batch["rows"]] if weight is not None else None
-        outputs = outputs.float()
-        if outputs.ndim == 3:
-            members = outputs.shape[1]
-            target = target.repeat_interleave(members, 0)
-            weight = weight.repeat_interleave(members) if weight is not None else None
-            outputs = outputs.flatten(0, 1)
-        return {self._name: self._loss(outputs, target, weight=weight)}
-
-    def predict(self, model: nn.Module, batch: Batch, rng: Any = None) -> dict[str, Tensor]:
-        """Probabilities (batch, tags)."""
-        return self.answer(call(model, batch), batch)
+        outputs, target, weight = self.beside(outputs.float(), batch)
+        return {self._name: self._loss(outputs, target.float(), weight=weight)}
 
     def answer(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Probabilities of what the network gave; the members of an ensemble are averaged."""
@@ -97,15 +66,7 @@ class Tagging:
 
     def details(self, raw: Mapping[str, Tensor]) -> dict[str, list[Any]]:
         """More columns for a file: the probability of each tag, where there are at most 20."""
-        if len(self.names) > DETAILED:
-            return {}
-        columns = raw["probabilities"].double().T.tolist()
-        return {f"p({n})": [round(v, 6) for v in column] for n, column in zip(self.names, columns, strict=True)}
-
-    def evaluate(self, model: nn.Module, data: Any, split: str, *, intervals: bool = True) -> dict[str, Value]:
-        """Metrics over a whole split."""
-        raw, targets, weight = over(self, model, data, split, [self.key], 1024)
-        return self.measure(raw, targets[self.key], weight, intervals=intervals)
+        return by_label(self.names, raw["probabilities"])
 
     def measure(
         self, raw: Mapping[str, Tensor], target: Tensor, weight: Tensor | None, *, intervals: bool = True

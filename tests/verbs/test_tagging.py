@@ -49,3 +49,16 @@ def test_bars_and_semicolons_in_labels_that_are_no_tags_can_be_said_to_be_classe
 def test_a_network_with_another_number_of_outputs_is_refused(digits, tmp_path):
     with pytest.raises(ShapeError, match=r"tags"):
         lamina.fit(digits, target="tags", model=nn.LazyLinear(5), budget="2steps", out=tmp_path / "run")
+
+
+def test_tags_may_be_one_of_several_targets(digits, tmp_path):
+    rows = list(csv.DictReader(digits.open()))[:400]
+    for row in rows:
+        row["ink"] = sum(float(v) for k, v in row.items() if k != "tags")
+    with (tmp_path / "both.csv").open("w", newline="") as file:
+        out = csv.DictWriter(file, rows[0])
+        out.writeheader()
+        out.writerows(rows)
+    run = lamina.fit(tmp_path / "both.csv", target="tags,ink", budget="40steps", out=tmp_path / "run")
+    assert run.metrics["tags/f1_micro"] > 0.6 and run.metrics["ink/r2"] > 0.6
+    assert list(run.predict(tmp_path / "both.csv"))[:2] == ["tags", "ink"]
