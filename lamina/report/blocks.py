@@ -4,6 +4,7 @@ Nothing here is HTML: what stands in a block is escaped where it is drawn, names
 """
 
 import base64
+import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ __all__ = [
 ]  # fmt: skip
 
 MOST = 1000  # points of a series; more are thinned to the extremes of each stretch
+LOSSLESS = 6_000  # bytes of a picture up to which it stays a PNG
 ROWS = 12  # of the table of numbers below a figure
 
 
@@ -204,15 +206,25 @@ def compact(value: Any) -> str:
     if not isinstance(value, float | int) or isinstance(value, bool):
         return number(value)
     if float(value).is_integer() and abs(value) < 1e15:
-        return f"{int(value):,}"
-    if 1000 <= abs(value) < 1e9:
+        return f"{int(value):,}" if abs(value) >= 10_000 else str(int(value))  # 1997 is a year
+    if 10_000 <= abs(value) < 1e9:
         return f"{value:,.0f}"
+    if 1000 <= abs(value) < 10_000:
+        return f"{value:.0f}"
     return f"{value:.4g}" if 1e-4 <= abs(value) < 1000 else f"{value:.3g}"
 
 
 def picture(png: bytes) -> str:
-    """A PNG as what an img can hold without a network."""
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+    """A PNG as what an img can hold without a network; a large one as JPEG, so that photographs stay small."""
+    kind = "png"
+    if len(png) > LOSSLESS:
+        from PIL import Image
+
+        made = io.BytesIO()
+        with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
+            image.convert("RGB").save(made, "JPEG", quality=85)
+        png, kind = made.getvalue(), "jpeg"
+    return f"data:image/{kind};base64," + base64.b64encode(png).decode("ascii")
 
 
 def spaced(count: int, most: int) -> list[int]:

@@ -7,8 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lamina.report.blocks import Cell, Lines, Table, number
+from lamina.report.curves import number_of
 
 __all__ = ["asked", "command", "findings", "fits", "headline", "limits", "machine", "metrics", "model"]
+
+
+MOST = 100  # rows of a list that a stranger may have made
 
 
 # ------------------------------------------------------------------------------------------------------------ headline
@@ -65,13 +69,15 @@ def asked(about: Mapping[str, Any]) -> list[Any]:
         value = held.get(name)
         if value is not None:
             rows.append([name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)])
-    rows += [["set", pair] for pair in held.get("set") or ()]
+    rows += [["set", pair] for pair in (held.get("set") or ())[:MOST]]
     rows.append(["seed", str(about["seed"])])
     inferred = []
-    for note in about["inferred"]:
-        words, _, option = str(note).rpartition(" (")
+    for note in about["inferred"][:MOST]:
+        words, _, rest = str(note).rpartition(" (")
+        why, option = rest.split("; --", 1) if "; --" in rest else ("", rest)
+        option = f"--{option}" if why else option
         given = option.endswith(")") and option.startswith("--")
-        inferred.append([words, option[:-1]] if given else [str(note), ""])
+        inferred.append([words + (f" ({why})" if why else ""), option[:-1]] if given else [str(note), ""])
     found: list[Any] = [Table("Asked", ["what", "as given"], rows, left=2)]
     if inferred:
         found.append(Table("Inferred", ["what, and why", "to say otherwise"], inferred, left=2))
@@ -129,7 +135,7 @@ def findings(
     """What the look before the first step found, what happened on the way, and the rows left out."""
     found: list[Any] = []
     rows = []
-    for one in about.get("findings") or ():
+    for one in (about.get("findings") or ())[:MOST]:
         level = str(one.get("level", ""))
         cell = Cell(level, mood="bad" if level == "error" else "warn")
         rows.append([cell, str(one.get("where", "")), str(one.get("what", "")), str(one.get("remedy", ""))])
@@ -162,7 +168,7 @@ def machine(about: Mapping[str, Any], pace: float | None, weights: int | None) -
     if weights:
         rows.append(["weights on disk", _bytes(weights)])
     if peak := (about.get("memory") or {}).get("peak"):
-        rows.append(["memory of the process, peak", _bytes(peak)])
+        rows.append([f"memory of the {about['memory']['of']}, peak", _bytes(peak)])
     told = ", ".join(str(plan[k]) for k in ("device", "precision", "layout") if plan.get(k))
     rows.append(["device, number format, layout", told])
     rows.append(["threads", str(plan.get("threads", ""))])
@@ -277,8 +283,7 @@ def pace(timing: Sequence[Mapping[str, Any]]) -> float | None:
     """Updates a second, the median over the lines of the diary."""
     rates = []
     for a, b in itertools.pairwise(timing):
-        seconds = float(b.get("seconds", 0)) - float(a.get("seconds", 0))
-        made = int(b.get("updates", 0)) - int(a.get("updates", 0))
+        seconds, made = (number_of(b, name) - number_of(a, name) for name in ("seconds", "updates"))
         if seconds > 0 and made > 0:
             rates.append(made / seconds)
     rates.sort()

@@ -1,13 +1,14 @@
 """What happened while it learnt, as figures: losses and their parts, metrics, rates, gradient norms, throughput."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lamina.report.blocks import Figure, Series, compact
 
-__all__ = ["curves", "steps"]
+__all__ = ["curves", "number_of", "steps"]
 
+MOST = 40  # figures of a training
+TOGETHER = 12  # series of a figure
 _OWN = {"stage", "step", "updates", "valid", "withheld"}
 _RATE = ("lr",)
 _NORM = ("gradient_norm", "grad_norm", "norm")
@@ -19,10 +20,10 @@ def steps(history: Sequence[Mapping[str, Any]]) -> list[tuple[int, Mapping[str, 
     stage, step, updates = None, 0, 0
     for line in history:
         if "updates" in line:
-            stage, step, updates = line.get("stage"), int(line.get("step", 0)), int(line["updates"])
+            stage, step, updates = line.get("stage"), int(number_of(line, "step")), int(number_of(line, "updates"))
             out.append((updates, line))
         else:
-            here = int(line.get("step", 0))
+            here = int(number_of(line, "step"))
             out.append((updates + max(0, here - step) if line.get("stage") == stage else updates, line))
     return out
 
@@ -35,14 +36,16 @@ def curves(
     series: dict[str, tuple[list[float], list[float | None]]] = {}
     judged: dict[str, tuple[list[float], list[float | None]]] = {}
     for x, line in lines:
-        for where, values in ((judged, line.get("valid") or {}), (series, line)):
+        valid = line.get("valid")
+        for where, values in ((judged, valid if isinstance(valid, Mapping) else {}), (series, line)):
             for name, value in values.items():
                 if name in _OWN and where is series:
                     continue
                 if (isinstance(value, float | int) and not isinstance(value, bool)) or value is None:
                     xs, ys = where.setdefault(name, ([], []))
                     xs.append(x)
-                    ys.append(None if value is None or not math.isfinite(value) else float(value))
+                    # neither nan nor infinite
+                    ys.append(float(value) if value is not None and abs(value) < 1e300 else None)
     rates = {k: v for k, v in series.items() if k.rpartition("/")[2] in _RATE}
     norms = {k: v for k, v in series.items() if k.rpartition("/")[2] in _NORM}
     losses = {k: v for k, v in series.items() if k not in rates and k not in norms}
@@ -58,7 +61,13 @@ def curves(
             figure = _figure(f"valid-{name}", f"{name}, validation split", name, [Series(name, xs, ys)])
             found.append(figure)
             figure.folded = True
-    return sorted(found, key=lambda f: f.folded)
+    return sorted(found, key=lambda f: f.folded)[:MOST]
+
+
+def number_of(line: Mapping[str, Any], name: str) -> float:
+    """What a line of a diary holds under a name; 0 where that is no number: a stranger may have written it."""
+    value = line.get(name, 0)
+    return value if isinstance(value, int | float) and abs(value) < 1e15 else 0
 
 
 def _losses(losses: Mapping[str, Any]) -> list[Figure]:
@@ -127,7 +136,7 @@ def _throughput(timing: Sequence[Mapping[str, Any]]) -> list[Figure]:
     x, y = [], []
     before = (0, 0.0)
     for line in timing:
-        updates, seconds = int(line.get("updates", 0)), float(line.get("seconds", 0.0))
+        updates, seconds = int(number_of(line, "updates")), number_of(line, "seconds")
         if before[0] and updates > before[0] and seconds > before[1]:
             x.append(float(updates))
             y.append((updates - before[0]) / (seconds - before[1]))
@@ -167,4 +176,5 @@ def _figure(key: str, title: str, axis: str, series: list[Series], *, log: bool 
                 f"{one.name} goes from {compact(known[0][1])} to {compact(known[-1][1])}, between "
                 f"{compact(min(v for _, v in known))} and {compact(max(v for _, v in known))}"
             )
+    series = series[:TOGETHER]
     return Figure(key, title, "updates", axis, series, "; ".join(said[:4]) + ".", whole=True, log=log)

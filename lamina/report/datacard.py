@@ -85,6 +85,11 @@ def _spread(field: Any, column: Any) -> list[str]:
             low, middle, high = np.quantile(values, [0, 0.5, 1])
             return [f"{len(np.unique(values)):,}", f"{compact(float(low))} – {compact(float(middle))} – "
                     f"{compact(float(high))} (lowest, median, highest)"]  # fmt: skip
+    if field is None:  # weights of rows
+        return [
+            "",
+            f"{compact(float(min(map(float, column.values))))} – {compact(float(max(map(float, column.values))))}",
+        ]
     words = Counter(str(v) for v in column.values if v is not None and str(v) != "")
     if field is not None and getattr(field, "kinds", ("",))[0] in ("text", "words"):
         lengths = [len(str(v)) for v in column.values if v is not None]

@@ -10,9 +10,11 @@ import torch
 
 from lamina.core import calls
 from lamina.core.display import shown
+from lamina.core.errors import RunError
 from lamina.core.files import told, write_bytes
 from lamina.core.seeds import generator, mix
 from lamina.core.untrusted import contents
+from lamina.fields._pixels import png
 from lamina.report.blocks import Example, Figure, Gallery, Lines, Series, compact, number, picture, spaced
 from lamina.report.samples import sheet
 from lamina.train.judging import judging
@@ -23,7 +25,9 @@ MADE = 32
 THROUGH = 12  # sheets of samples through training that are shown
 FRAMES = 16  # of an episode
 TOKENS = 60_000  # of documents that are looked at one by one
-LARGEST = 1 << 20  # bytes of a kept sheet
+STARTS = ("data:image/png;base64,iVBORw0KGgo", "data:image/jpeg;base64,/9j/")  # a PNG, and what is made of one
+TILE = 48  # pixels of a picture of a sheet
+LARGEST = 128 << 10  # bytes of a kept sheet
 
 
 # ------------------------------------------------------------------------------------------------------------ pictures
@@ -35,10 +39,15 @@ def keep(folder: Path, updates: int, task: Any, model: Any) -> None:
     if not hasattr(task, "create") or not hasattr(task, "draw"):
         return
     with torch.random.fork_rng(devices=[]), torch.no_grad(), judging(model):
-        sheet_ = task.draw(task.create(model, generator(0, "report"), count=9))
+        made = task.decode(task.create(model, generator(0, "report"), count=9))["image"]
+    tiles = [_small(picture, TILE) for picture in made]
+    high, wide = (side + 1 for side in tiles[0].shape[:2])
+    whole = np.zeros((3 * high - 1, 3 * wide - 1, *tiles[0].shape[2:]), np.uint8)
+    for i, tile in enumerate(tiles):
+        whole[i // 3 * high :, i % 3 * wide :][: high - 1, : wide - 1] = tile
     with told(folder):
         (folder / "samples").mkdir(exist_ok=True)
-        write_bytes(folder / "samples" / f"{updates:08d}.png", sheet_)
+        write_bytes(folder / "samples" / f"{updates:08d}.png", png(whole if whole.ndim == 3 else whole[:, :, None]))
 
 
 def kept(folder: Path) -> list[Gallery]:
@@ -47,11 +56,14 @@ def kept(folder: Path) -> list[Gallery]:
     paths = sorted(p for p in place.glob("*.png") if p.stem.isdecimal()) if place.is_dir() else []
     examples = []
     for i in spaced(len(paths), THROUGH):
-        data = contents(paths[i], LARGEST)
-        updates = int(paths[i].stem)
-        if data[:8] == b"\x89PNG\r\n\x1a\n":
+        try:
+            held = picture(contents(paths[i], LARGEST))
+        except (RunError, OSError, ValueError, SyntaxError):  # not what we wrote
+            continue
+        if held.startswith(STARTS):
+            updates = int(paths[i].stem[:12])
             words = f"{updates:,} update{'s' * (updates != 1)}"
-            examples.append(Example(words, png=picture(data), alt=f"nine samples after {words}"))
+            examples.append(Example(words, png=held, alt=f"nine samples after {words}"))
     note = "The same noise each time, so that a place of the sheet is one sample growing."
     return [Gallery("Samples through training", examples, note, film=True)] if examples else []
 

@@ -10,7 +10,7 @@
     if (value === null || value === undefined) return "–";
     const size = Math.abs(value);
     if (size !== 0 && (size >= 1e6 || size < 1e-3)) return value.toExponential(2).replace("e+", "e");
-    return String(Number(value.toPrecision(4)).toLocaleString("en", { maximumSignificantDigits: 4 }));
+    return Number(value.toPrecision(4)).toLocaleString("en", { maximumSignificantDigits: 4, useGrouping: size >= 1e4 });
   }
 
   function series(one, index) {

@@ -256,7 +256,7 @@ def _lines(text: str) -> Iterable[str]:
 
 def _png(source: str) -> Any:
     """A picture that `blocks.picture` made, whole."""
-    return _own(source) if re.fullmatch(r"data:image/png;base64,[A-Za-z0-9+/=]+", source) else ""
+    return _own(source) if re.fullmatch(r"data:image/(png|jpeg);base64,[A-Za-z0-9+/=]+", source) else ""
 
 
 def _harmless(drawn: dict[str, Any]) -> dict[str, Any]:

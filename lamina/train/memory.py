@@ -1,10 +1,12 @@
 """What memory a device has, and has left."""
 
+import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
-__all__ = ["left", "whole"]
+__all__ = ["left", "peak", "whole"]
 
 _GROUP = Path("/sys/fs/cgroup")
 
@@ -29,6 +31,18 @@ def whole(device: str) -> int | None:
     known = _lines(Path("/proc/meminfo")).get("MemTotal")
     limit = _number(_GROUP / "memory.max")
     return min((v for v in (known, limit) if v is not None), default=None)
+
+
+def peak(device: str) -> dict[str, Any] | None:
+    """The most that was held so far, in bytes, and by whom: the device, or this process; None where nobody tells."""
+    if torch.device(device).type == "cuda":
+        return {"peak": int(torch.cuda.max_memory_allocated(torch.device(device))), "of": "device"}
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return {"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit, "of": "process"}
 
 
 def _lines(path: Path) -> dict[str, int]:

@@ -14,7 +14,7 @@ from lamina.core import hub
 from lamina.core.errors import Interrupted, RunError, SettingError, TrainingError, UserError
 from lamina.core.files import Lock, digest, told, write_sealed
 from lamina.core.protocols import Tick
-from lamina.train import checkpoint
+from lamina.train import checkpoint, memory
 from lamina.train.budget import Budget
 from lamina.train.trainer import Stopped, Trainer
 from lamina.verbs import preflight, record, report, resuming
@@ -217,6 +217,7 @@ class Fitting:
             metrics={k: v.as_dict() for k, v in metrics.items()},
             baseline={name: {k: v.as_dict() for k, v in one.items()} for name, one in baseline.items()},
             metric=parts.task.metric,
+            memory=memory.peak(self.trainer.plan.device),
             weights_sha256=digest(self.folder / "model.safetensors"),
             fields_sha256=digest(self.folder / "fields" / "fields.json"),
         )

@@ -28,11 +28,13 @@ SHAPE: dict[str, Any] = {
     "task": _NAMED, "model": {**_NAMED, "parameters": int}, "method": _NAMED, "settings": {str: dict},
     "data": {
         "name": str, "fingerprint": str, "inputs": [str], "targets": [str], "weight": (str, None), "sizes": dict,
-        "splits": {str: int},
+        "splits": {str: int}, "skipped?": int,
     },
     "plan": dict, "steps": int, "seconds": float, "split?": str, "metric?": (str, None), "metrics?": _FIGURES,
     "baseline?": {str: _FIGURES}, "weights_sha256?": str, "fields_sha256?": str,
-    "best?": ({"metric?": str, "value?": _NUMBER}, None), "inferred": list, "findings?": list, "versions": dict,
+    "best?": ({"metric?": str, "value?": _NUMBER}, None), "inferred": [str], "versions": {str: str}, "reason?": str,
+    "findings?": [{"level": str, "what": str, "where": str, "remedy": str}],
+    "memory?": ({"peak": int, "of": str}, None), "hardware?": {"system?": str, "machine?": str, "cores?": (int, None)},
 }  # fmt: skip
 
 

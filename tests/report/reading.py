@@ -45,7 +45,7 @@ class Page(HTMLParser):
             self.alts.append(held.get("alt") or "")
             if not held.get("alt"):
                 self.objections.append("a picture without words")
-            if not held["src"].startswith("data:image/png;base64,iVBOR"):
+            if not held["src"].startswith(("data:image/png;base64,iVBOR", "data:image/jpeg;base64,/9j/")):
                 self.objections.append(f"a picture from {held['src'][:60]}")
         if tag == "th" and "scope" not in held:
             self.objections.append("a heading cell without scope")

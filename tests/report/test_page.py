@@ -336,3 +336,30 @@ def test_the_shell_writes_where_it_is_told(tmp_path, monkeypatch):
     check(tmp_path / "other.html")
     ended = CliRunner().invoke(app, ["report", str(run.folder), "--out", str(tmp_path / "none" / "other.html")])
     assert isinstance(ended.exception, RunError) and "there is no folder" in str(ended.exception)
+
+
+def test_a_page_of_noise_stays_small(tmp_path):
+    """Large colourful pictures that nothing compresses, learnt from and made."""
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (120, 96, 96, 3), dtype=np.uint8)
+    run = lamina.fit(
+        (pictures, (np.arange(120) % 3).tolist()), target="y", model="lenet_tiny", budget="2steps",
+        out=tmp_path / "run", set=EXACT,
+    )  # fmt: skip
+    shown = check(run.folder / "report.html")
+    assert len(shown.alts) > 30
+    assert (run.folder / "report.html").stat().st_size < 1_500_000
+
+
+def test_what_a_stranger_wrote_into_the_diaries_is_no_fault_of_ours(tmp_path):
+    run = fitted("pictures", tmp_path)
+    odd = [
+        {"step": "x", "updates": [1], "loss": "<b>", "valid": 3}, {"updates": 1e300, "loss": 1e308, "stage": {}}, [], 7,
+        {"valid": {"accuracy": None, "</script>": 1}, "step": -5}, {"updates": True, "seconds": "now"},
+    ]  # fmt: skip
+    for name in ("metrics", "timing", "events"):
+        with open(run.folder / f"{name}.jsonl", "a") as file:
+            file.writelines(json.dumps(line) + "\n" for line in [*odd, {f"n{i}": i for i in range(300)}])
+            file.write('{"half')
+    shown = check(run.report())
+    assert len(shown.figures) < 60
