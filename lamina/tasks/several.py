@@ -148,7 +148,8 @@ def _task(field: Any) -> Any:
     kind = _known(field)
     if kind is None:
         raise SettingError(
-            f"Of several targets each is a class, a set of tags or a number, but {field.name!r} is {type(field).__name__.lower()}. "
+            f"Of several targets each is a class, a set of tags or a number, but {field.name!r} is "
+            f"{type(field).__name__.lower()}. "
             "Ask for it alone, or say its type: --set data.types={'COLUMN': 'category'}"
         )
     return names.load("tasks", kind)[0]
