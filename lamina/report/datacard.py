@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from lamina.core.errors import DataError
+from lamina.report import tags
 from lamina.report.blocks import Cell, Figure, Gallery, Lines, Series, Table, compact, number, spaced
 from lamina.report.samples import Drawer, cell
 
@@ -117,7 +118,12 @@ def _answers(data: Any) -> list[Any]:
             continue
         field = data.fields[name]
         if hasattr(field, "labels"):
-            found.append(_classes(data, name, field))
+            coded = np.asarray(data.target(name))
+            if coded.ndim == 2:
+                splits = {s: rows.numpy() for s, rows in data.splits.items() if len(rows)}
+                found.append(tags.counted(name, [str(label) for label in field.labels], coded > 0.5, splits))
+            else:
+                found.append(_classes(data, name, field))
         elif hasattr(field, "deviation"):
             found.append(_histogram(data, name, field))
     return found

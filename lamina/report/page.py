@@ -20,7 +20,7 @@ import torch
 
 from lamina.core.display import shown
 from lamina.metrics import names as metric_names
-from lamina.report import card, classes, curves, datacard, judged, making, numbers, slices
+from lamina.report import card, classes, curves, datacard, judged, making, numbers, slices, tags
 from lamina.report.blocks import Cell, Figure, Lines, Section, Table, arranged
 from lamina.report.samples import Drawer
 
@@ -159,17 +159,20 @@ def _looked_at(facts: Facts, split: str) -> tuple[list[Any], list[Any]]:
 
 
 def _binary(parts: Mapping[str, Any]) -> bool:
-    return any(len(getattr(part, "names", ())) == 2 for part in parts.values())
+    return any(len(getattr(part, "names", ())) == 2 for part in parts.values())  # tags too, which costs little
 
 
 def _of_target(
     part: Any, raw: Mapping[str, Any], answers: Any, valid: Any, name: str, data: Any, drawer: Drawer
 ) -> tuple[list[Any], list[Any]]:
     """The blocks of one target; `name` stands before their titles where there are several."""
-    labelled = hasattr(part, "names") and "probabilities" in raw and answers.targets[part.key].ndim == 1
-    if not labelled and "number" not in raw:
+    kind = "number" if "number" in raw else {1: "class", 2: "tags"}.get(answers.targets[part.key].ndim, "")
+    looking = {"class": classes.classes, "number": numbers.numbers, "tags": tags.tags}
+    mistaken = {"class": classes.mistakes, "number": numbers.worst, "tags": tags.worst}
+    if kind not in looking or (kind != "number" and "probabilities" not in raw):
         return [], []
-    blocks = classes.classes(part, raw, answers) if labelled else numbers.numbers(part, raw, answers)
+    blocks = looking[kind](part, raw, answers)
+    labelled = kind == "class"
     if labelled and len(part.names) == 2:
         own = classes._arrays(part, raw, answers)
         chosen, split = own, answers.split
@@ -177,15 +180,16 @@ def _of_target(
             chosen, split = classes._arrays(part, judged.part_of(valid.raw, name, bool(name)), valid), valid.split
         blocks += classes.thresholds(part, chosen, own, split)
     wrong: list[Any] = []
-    if drawer.able:
+    if drawer.able and kind != "tags":
         figure = (lambda rows: classes.right(part, raw, answers, rows)) if labelled else (
             lambda rows: numbers.error_of(part, raw, answers, rows)
         )  # fmt: skip
         words, metric = ("share that is right", "accuracy") if labelled else ("mean absolute error", "mae")
         blocks += slices.slices(data, answers.rows, words, figure, metric_names.better(metric))
-        wrong = (classes.mistakes if labelled else numbers.worst)(part, raw, answers, drawer)
+    if drawer.able:
+        wrong = mistaken[kind](part, raw, answers, drawer)
         if not wrong:
-            wrong = [Lines([f"All {len(answers.rows):,} answers are right." if labelled else "All answers are exact."])]
+            wrong = [Lines([f"All {len(answers.rows):,} answers are right." if kind != "number" else "All are exact."])]
     for block in [*blocks, *wrong] if name else ():
         block.title = f"{name}: {block.title}"
         if isinstance(block, Figure):

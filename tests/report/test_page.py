@@ -363,3 +363,25 @@ def test_what_a_stranger_wrote_into_the_diaries_is_no_fault_of_ours(tmp_path):
             file.write('{"half')
     shown = check(run.report())
     assert len(shown.figures) < 60
+
+
+def test_tags_have_a_table_of_their_own(tmp_path):
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=300), rng.normal(size=300)
+    rows = []
+    for x, y in zip(a, b, strict=True):
+        said = [tag for tag, has in (("high", x > 0), ("wide", y > 0), ("both", x > 0 < y)) if has]
+        rows.append(f"{x:.3f},{y:.3f},{'|'.join(said)}")
+    (tmp_path / "tags.csv").write_text("\n".join(["a,b,said", *rows]) + "\n")
+    run = lamina.fit(
+        tmp_path / "tags.csv", target="said", budget="40steps", out=tmp_path / "run",
+        set={**EXACT, "data.types": {"said": "tags"}},
+    )  # fmt: skip
+    assert run.about["task"]["name"] == "tagging"
+    shown = check(run.folder / "report.html")
+    assert "Tags of said" in shown.text["data"] and "By tag" in shown.text["results"]
+    counted = {row[0]: int(row[-1]) for row in _rows(run, "By tag")}
+    test = reports.facts(run).data.splits["test"].numpy()
+    assert counted["high"] == (a[test] > 0).sum() and counted["both"] == ((a > 0) & (b > 0))[test].sum()
+    f1 = [float(row[3].text) for row in _rows(run, "By tag")]
+    assert np.mean(f1) == pytest.approx(run.metrics["f1_macro"], abs=1e-3)

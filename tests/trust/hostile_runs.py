@@ -24,10 +24,10 @@ class HostileRun:
     change: Callable[[Path, Path], object]
     names: str
     says: str = ""
-    verbs: tuple[str, ...] = ("evaluate", "predict", "show", "compare", "resume", "weights")
+    verbs: tuple[str, ...] = ("evaluate", "predict", "show", "compare", "report", "resume", "weights")
 
 
-READING = ("evaluate", "predict", "show")
+READING = ("evaluate", "predict", "show", "report")
 RESUMING = ("resume",)
 
 

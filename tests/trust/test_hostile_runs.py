@@ -47,6 +47,7 @@ WORDS = {
     "predict": ("predict", "run", "good.csv"),
     "show": ("show", "run"),
     "compare": ("compare", "run", "run"),
+    "report": ("report", "run"),
     "resume": ("fit", "--resume", "run", "--steps", "6"),
     "weights": ("fit", "good.csv", "--target", "y", "--model", "mlp_tiny", "--steps", "2", "--weights", "run"),
 }
