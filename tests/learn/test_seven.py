@@ -90,7 +90,8 @@ def test_pictures_of_clothing_are_told_apart_in_four_minutes(tmp_path, result):
 
 @pytest.mark.covers("net/cnn", "net/resnet")
 def test_pictures_of_clothing_are_told_apart_better_in_twenty(tmp_path, result):
-    fitting, seconds = trained("fashion-mnist", budget="1080s", seed=0, out=tmp_path / "run")
+    better = {"method.augment": "flip,crop=2,cutout=0.25", "method.average": 0.999}  # clothes may be mirrored
+    fitting, seconds = trained("fashion-mnist", budget="1080s", seed=0, out=tmp_path / "run", set=better)
     accuracy = fitting.run.metrics["accuracy"]
     figure = f"accuracy {accuracy:.4f} in {seconds:.0f} s"
     result("fashion-mnist-long", figure=figure, must="≥ 0.94 in 1200 s", seeds=[0], value=accuracy)
