@@ -54,6 +54,8 @@ def finished(run: Run) -> None:
     folder = run.folder
     again = " ".join(["lamina predict", _quoted(folder), _quoted(about["source"])])
     out.print(_text(f"\nrun   {folder}   ({about['steps']:,} steps, {about['seconds']:.0f} s)"), soft_wrap=True)
+    if (folder / "report.html").is_file():
+        out.print(_text(f"page  {folder / 'report.html'}"), soft_wrap=True)
     why = f"   (and {', '.join(hidden[:3])}{', …' if len(hidden) > 3 else ''})" if hidden else ""
     out.print(_text(f"next  lamina evaluate {_quoted(folder)}{why}"), soft_wrap=True)
     for line in ([] if about["source"].startswith("<") else [again]) + [f"lamina show {_quoted(folder)}"]:

@@ -216,5 +216,8 @@ def _play(
 
 
 def _small(frame: np.ndarray, side: int = 160) -> np.ndarray:
+    """Pixels (h, w[, channels]) at most about `side` wide and high, each the mean of those it stands for."""
+    from PIL import Image
+
     step = max(1, max(frame.shape[:2]) // side)
-    return np.ascontiguousarray(frame[::step, ::step].astype(np.uint8))
+    return np.asarray(Image.fromarray(np.ascontiguousarray(frame, np.uint8).squeeze()).reduce(step))

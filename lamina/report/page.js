@@ -31,7 +31,7 @@
       values: (u, splits) => splits.map((v) => (v === null ? "" : short(v))),
     };
     if (whole) out.incrs = [1, 2, 5].flatMap((d) => [...Array(12).keys()].map((e) => d * 10 ** e)).sort((a, b) => a - b);
-    if (side === "y") out.size = 62;
+    out.size = side === "y" ? 62 : 36;
     return out;
   }
 

@@ -87,6 +87,8 @@ def test_slices_and_worst_rows_are_those_of_the_answers(tmp_path):
     run = fitted("diamonds", tmp_path)
     slices = _rows(run, "Slices")
     assert slices[0][0] == "all rows" and slices[0][1].text == blocks.number(run.metrics["mae"])
+    errors = [float(row[1].text.replace(",", "")) for row in slices[1:]]
+    assert errors == sorted(errors, reverse=True) and errors[0] > run.metrics["mae"]  # the worst first
     answered = run.predict(tmp_path / "data" / "diamonds.csv")["price"]
     import pandas
 
