@@ -181,8 +181,8 @@ def _of_target(
         blocks += classes.thresholds(part, chosen, own, split)
     wrong: list[Any] = []
     if drawer.able and kind != "tags":
-        figure = (lambda rows: classes.right(part, raw, answers, rows)) if labelled else (
-            lambda rows: numbers.error_of(part, raw, answers, rows)
+        figure = (lambda *rows: classes.right(part, raw, answers, *rows)) if labelled else (
+            lambda *rows: numbers.error_of(part, raw, answers, *rows)
         )  # fmt: skip
         words, metric = ("share that is right", "accuracy") if labelled else ("mean absolute error", "mae")
         blocks += slices.slices(data, answers.rows, words, figure, metric_names.better(metric))

@@ -17,22 +17,21 @@ LEAST = 10  # rows of a slice
 SHOWN = 15
 
 
-def slices(data: Any, rows: np.ndarray, name: str, figure: Callable[[np.ndarray], Value], better: str) -> list[Table]:
+def slices(
+    data: Any, rows: np.ndarray, name: str, figure: Callable[[np.ndarray, bool], Value], better: str
+) -> list[Table]:
     """The slices where the figure is worst, beside that of all rows; none where no column cuts them.
 
-    figure: of some of the rows, by their places. better: max or min.
+    figure: of some of the rows, by their places, with or without its interval. better: max or min.
     """
-    whole = figure(np.arange(len(rows)))
-    found = []
-    for words, chosen in _cuts(data, rows):
-        value = figure(chosen)
-        if np.isfinite(value.value):
-            found.append((words, value))
+    whole = figure(np.arange(len(rows)), True)
+    found = [(words, chosen, figure(chosen, False).value) for words, chosen in _cuts(data, rows)]
+    found = [one for one in found if np.isfinite(one[2])]
     if len(found) < 2:
         return []
     sign = 1 if better == "max" else -1
-    found.sort(key=lambda one: sign * one[1].value)
-    shown = [("all rows", whole), *found[:SHOWN]]
+    found.sort(key=lambda one: sign * one[2])
+    shown = [("all rows", whole), *((words, figure(chosen, True)) for words, chosen, _ in found[:SHOWN])]
     reach = max(abs(v.value) for _, v in shown) or 1.0
     cells = []
     for words, value in shown:

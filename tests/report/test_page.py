@@ -387,3 +387,32 @@ def test_tags_have_a_table_of_their_own(tmp_path):
     assert counted["high"] == (a[test] > 0).sum() and counted["both"] == ((a > 0) & (b > 0))[test].sum()
     f1 = [float(row[3].text) for row in _rows(run, "By tag")]
     assert np.mean(f1) == pytest.approx(run.metrics["f1_macro"], abs=1e-3)
+
+
+@pytest.mark.covers("rl/sample-efficiency")
+def test_what_was_reached_is_shown_over_the_steps_made_in_the_environment(tmp_path):
+    pytest.importorskip("gymnasium", reason="gymnasium is not installed: pip install 'lamina[rl]'")
+    run = fitted("cartpole", tmp_path)
+    (series,) = page.plots(reports.facts(run))["frames"].series
+    assert list(series.y) == [line["valid"]["mean_return"] for line in run.history if "valid" in line]
+    made = [line["loss/frames"] for line in run.history if "loss/frames" in line]
+    assert made[0] <= series.x[0] < series.x[-1] == round(made[-1])
+    shown = check(run.folder / "report.html")
+    drawn = [f for f in shown.figures.values() if f["x"] == "steps made in the environment"]
+    assert len(drawn) == 1 and drawn[0]["data"][0] == list(series.x)
+
+
+@pytest.mark.covers("control/loss-and-accuracy-curves")
+def test_the_curves_of_loss_and_accuracy_are_those_that_were_logged(tmp_path):
+    run = fitted("pictures", tmp_path)
+    drawn = {f["y"]: f for f in check(run.folder / "report.html").figures.values()}
+    logged = [line for line in run.history if "loss" in line]
+    assert drawn["loss, mean since the last point"]["data"][0] == [line["updates"] for line in logged]
+    assert drawn["loss, mean since the last point"]["data"][1] == pytest.approx([v["loss"] for v in logged], rel=1e-5)
+    judged = [line["valid"]["accuracy"] for line in run.history if "valid" in line]
+    series = drawn["accuracy"]["data"][1]
+    assert [v for v in series if v is not None] == pytest.approx(judged, rel=1e-5)
+    linear = run.about["baseline"]["linear"]["accuracy"]["value"]
+    names = [one["name"] for one in drawn["accuracy"]["series"]]
+    flat = drawn["accuracy"]["data"][1 + names.index("baseline linear, test split")]
+    assert [v for v in flat if v is not None] == pytest.approx([linear, linear], rel=1e-5)
