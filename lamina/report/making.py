@@ -23,6 +23,7 @@ __all__ = ["episode", "keep", "kept", "pictures", "texts", "written"]
 
 MADE = 32
 THROUGH = 12  # sheets of samples through training that are shown
+WRITTEN = 60  # tokens of a text; with what it goes on from no more than a network of fixed places has
 FRAMES = 16  # of an episode
 TOKENS = 60_000  # of documents that are looked at one by one
 STARTS = ("data:image/png;base64,iVBORw0KGgo", "data:image/jpeg;base64,/9j/")  # a PNG, and what is made of one
@@ -131,14 +132,17 @@ def texts(task: Any, model: Any, data: Any, split: str) -> list[Any]:
 def written(task: Any, model: Any, data: Any, split: str) -> list[Gallery]:
     """Texts from nothing, and how the start of held-out documents goes on."""
     examples = []
-    made = task.create(model, generator(0, "report"), count=2, length=60)
+    made = task.create(model, generator(0, "report"), count=2, length=min(WRITTEN, model.context - 1))
     for text in task.decode(made)["text"]:
         examples.append(Example("from nothing", text=text or "(it ended at once)"))
     documents, _ = data.documents(split)
-    starts = [d[:24] for d in documents if len(d) > 24][:2]
+    known = min(24, model.context // 2)
+    starts = [d[:known] for d in documents if len(d) > known][:2]
     for start in starts:
         batch = {"text": start[None].long(), "text_lengths": torch.tensor([len(start)])}
-        (tokens,) = task.predict(model, batch, generator(0, "report"), length=60)["tokens"]
+        (tokens,) = task.predict(model, batch, generator(0, "report"), length=min(WRITTEN, model.context - known - 1))[
+            "tokens"
+        ]
         head, whole = task.decode({"tokens": [start.tolist(), tokens]})["text"]
         rest = whole[len(head) :] if whole.startswith(head) else whole
         examples.append(Example("goes on with", text=head + "⟩⟩" + rest))

@@ -143,3 +143,9 @@ def test_what_a_stranger_wrote_into_the_diaries_is_no_fault_of_ours(tmp_path):
             file.write('{"half')
     shown = check(run.report())
     assert len(shown.figures) < 60
+
+
+def test_a_network_of_few_places_writes_as_much_as_it_has_room_for(tmp_path):
+    """GPT-2 learns its places: sixty tokens had been asked of sixteen, and the report was given up."""
+    run = fitted("language", tmp_path, model="gpt2_tiny", set={**EXACT, "batch": 4, "task.glance": 500, "context": 16})
+    assert "goes on with" in check(run.folder / "report.html").text["examples"]
