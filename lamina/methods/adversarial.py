@@ -41,7 +41,7 @@ class Adversarial:
         betas: tuple[float, float] = (0.0, 0.99),
         schedule: str = "wsd",
         shape: dict[str, Any] | None = None,
-        penalty: float = 1.0,
+        penalty: float = 0.2,
         batch: int = 32,
         average: float = 0.999,
         rest: int = 1,

@@ -24,7 +24,7 @@ __all__ = ["DCGAN", "Discriminator", "Generator"]
 
 VARIANTS = {
     "paper": dict(),
-    "small": dict(channels=1, size=28, latent=64, width=32, norm="none", extra=1),
+    "small": dict(channels=1, size=28, latent=64, width=32, norm="none", extra=2),
     "tiny": dict(channels=1, size=8, latent=4, width=4, norm="spectral", loss="hinge"),
 }
 EXEMPT = {"leak in training": "batch norm in the generator takes mean and variance over what a batch makes"}
