@@ -153,7 +153,7 @@ def test_new_clothing_is_made_from_noise(tmp_path, result):
     ours, theirs = frechet(features["made"], features["held"]), frechet(features["gaussian"], features["held"])
     floor = frechet(features["other"], features["held"])
     shares, there = (
-        torch.bincount(sure.indices[sure.values >= 0.9], minlength=10) / len(pictures)
+        torch.bincount(sure.indices[sure.values >= 0.9], minlength=10).double() / len(pictures)
         for pictures in (model.sample(1000, torch.Generator().manual_seed(2)), real)
         for sure in [read(pictures)[0].max(1)]
     )
@@ -164,7 +164,7 @@ def test_new_clothing_is_made_from_noise(tmp_path, result):
     must = "≤ half of Gaussian's; each class ≥ 3 %; 600 s"
     said = dict(shares=[round(s, 4) for s in shares.tolist()], real_shares=[round(s, 4) for s in there.tolist()])
     result("gan", figure=figure, must=must, seeds=[0], value=ours, peer=theirs, **said)
-    assert round(1000 * float(shares.min())) >= 30  # of 1,000, which float32 has no 0.03 for
+    assert float(shares.min()) >= 0.03  # in float64: 30 of 1,000 are 0.03
     assert ours <= theirs / 2
 
 
@@ -173,8 +173,8 @@ def test_new_clothing_is_made_from_noise(tmp_path, result):
 def test_packages_are_told_apart_better_by_what_they_need(tmp_path, result, text):
     """Split by source package; without edges it is the same network on the same nodes, its edge file all but empty.
 
-    A package's name says much of what its edges say ("libfoo-dev"). So a text with it is judged by its words alone,
-    and by its edges a text that is the description alone, of which the best linear model of words makes 0.81.
+    A package's name says much of what its edges say ("libfoo-dev"), and the best linear model of the descriptions
+    alone makes 0.81: so far either text reaches one of the two bars.
     """
     folder = debian_graph.write(tmp_path / "packages", datasets.apt_lists(), named=text == "named")
     alone = tmp_path / "alone"
@@ -190,13 +190,10 @@ def test_packages_are_told_apart_better_by_what_they_need(tmp_path, result, text
         )
         scores[name] = fitting.run.metrics["accuracy"]
     figure = ", ".join(f"{name} {score:.4f} ({times[name]:.0f} s)" for name, score in scores.items())
-    must = "words ≥ 0.82" if text == "named" else "edges ≥ 0.02 more than words"
+    must = "words ≥ 0.82, edges ≥ 0.02 more"
     result(f"packages-{text}", figure=figure, must=must, seeds=[0], **scores)
-    if text == "named":
-        assert scores["words"] >= 0.82
-        assert scores["gcn"] > scores["words"]
-    else:
-        assert max(scores["gcn"], scores["gat"]) >= scores["words"] + 0.02
+    assert scores["words"] >= 0.82
+    assert max(scores["gcn"], scores["gat"]) >= scores["words"] + 0.02
 
 
 @pytest.mark.covers("rl/q-learning-with-neural-networks", "learn/reinforcement", "net/deep-rl-network",
